@@ -1,38 +1,183 @@
-
 /*
- * Every limit that more than one file, or an operator, has to know.
- * Sizes are bytes, times are in the unit their name ends with.
+ * Every limit of vmops, in one place.
+ *
+ * Sizes are bytes, times are milliseconds (_MS) or seconds (_S), unless the
+ * name says otherwise.  The section of the documentation a number comes from
+ * stands above its group.
  */
 
 #ifndef VMOPS_LIMITS_H
 #define VMOPS_LIMITS_H
 
+/* REST requests (docs/rest-api.md) */
 
-/* common/ngx: the Redis client (per connection of a worker) */
-#define VMOPS_REDIS_PENDING_MAX      16384     /* calls not yet answered */
-#define VMOPS_REDIS_OUTPUT_MAX       (16 << 20) /* bytes of such calls */
-#define VMOPS_REDIS_REPLY_MAX        (8 << 20) /* bytes of one reply */
-#define VMOPS_REDIS_ELEMENTS_MAX     65536     /* of one array in a reply */
-#define VMOPS_REDIS_ARGS_MAX         256       /* of one call */
-#define VMOPS_REDIS_CHANNELS_MAX     65536     /* subscribed shard channels */
-#define VMOPS_REDIS_CHANNEL_MAX      256       /* bytes of a channel's name */
-#define VMOPS_REDIS_SUBSCRIBE_WINDOW 1024      /* SSUBSCRIBE under way */
-#define VMOPS_REDIS_PASSWORD_MAX     512       /* bytes of a password file */
-#define VMOPS_REDIS_CONNECT_MS       2000      /* connect, TLS, AUTH, checks */
-#define VMOPS_REDIS_BACKOFF_MIN_MS   50
-#define VMOPS_REDIS_BACKOFF_MAX_MS   2000
-#define VMOPS_REDIS_HUNG_MS          1000      /* silence after a deadline */
-#define VMOPS_REDIS_TRYAGAIN_MS      25        /* between two tries */
-#define VMOPS_REDIS_SUBSCRIBE_MS     3000      /* to confirm a subscription */
-#define VMOPS_REDIS_PING_MS          5000      /* silence of a subscriber */
+#define VMOPS_BODY_MAX                65536
+#define VMOPS_PARAMS_MAX              32768   /* `params`, re-serialised */
+#define VMOPS_LABELS_MAX              32      /* members of `labels` */
+#define VMOPS_LABEL_KEY_MAX           63
+#define VMOPS_LABEL_VALUE_MAX         255
+#define VMOPS_SETTINGS_MAX            65536   /* infra_settings_public */
+#define VMOPS_TARGET_URI_MAX          2048    /* RFC 9421 @target-uri */
+#define VMOPS_BEARER_MAX              256
+#define VMOPS_IDEMPOTENCY_KEY_MAX     255
+#define VMOPS_LIST_LIMIT_MIN          1
+#define VMOPS_LIST_LIMIT_MAX          200
+#define VMOPS_LIST_LIMIT_DEFAULT      50
+#define VMOPS_CURSOR_MAX              128
+#define VMOPS_WAIT_MAX_S              60      /* Prefer: wait=N */
+#define VMOPS_SSE_COMMENT_MS          15000
+#define VMOPS_SSE_QUEUE_MAX           262144  /* unsent bytes of one stream */
+#define VMOPS_PRINCIPAL_CACHE_MS      1000
+#define VMOPS_PRINCIPAL_END_MS        2000    /* revoked: streams end within */
+#define VMOPS_ERRORS_MAX              8       /* errors[] of one problem */
 
-/* common/ngx: the beat */
-#define VMOPS_BEAT_MS                1000
-#define VMOPS_BEAT_DEADLINE_MS       900
-#define VMOPS_BEAT_TTL_MS            4000
-#define VMOPS_BEAT_LOST_MS           3000
-#define VMOPS_BEAT_COHORTS_MAX       1024
-#define VMOPS_BEAT_COHORT_MAX        64        /* bytes of a cohort's name */
-#define VMOPS_BEAT_LIVE_MAX          1024      /* incarnations */
+/* names and ids */
+
+#define VMOPS_UUID_TEXT               36
+#define VMOPS_SECRET_REF_TEXT         36      /* sec_ + 32 hex */
+#define VMOPS_TENANT_MAX              32
+#define VMOPS_NAME_MIN                1
+#define VMOPS_NAME_MAX                64      /* agents, VMs, tokens, tenants */
+#define VMOPS_HOSTNAME_MAX            253
+#define VMOPS_NODE_MAX                63
+#define VMOPS_VMID_MIN                100
+#define VMOPS_VMID_MAX                999999999
+#define VMOPS_BOT_ID_MAX              64
+#define VMOPS_LABEL_MAX               128     /* label of a secret */
+#define VMOPS_SUBJECT_MAX             128
+#define VMOPS_ROLE_MAX                16
+#define VMOPS_VERSION_MAX             32      /* agent's version text */
+#define VMOPS_CODE_MAX                64      /* any stable code */
+#define VMOPS_ACTION_NAME_MAX         32
+#define VMOPS_PLAN_MAX                64
+#define VMOPS_KEY_ID_TEXT             34      /* k1 or c1 + 32 hex */
+#define VMOPS_TIME_TEXT               24      /* 2026-01-01T00:00:00.000Z */
+
+/* JSON (vmops_json.h) */
+
+#define VMOPS_JSON_DEPTH_MAX          16
+#define VMOPS_JSON_NODES_MAX          4096
+#define VMOPS_JSON_MEMBERS_MAX        512     /* of one object */
+#define VMOPS_JSON_POINTER_MAX        255
+#define VMOPS_JSON_NUMBER_MAX         64      /* characters of one number */
+
+/* secret envelope (docs/security.md) */
+
+#define VMOPS_AAD_META_MAX            1024
+#define VMOPS_SECRET_PLAINTEXT_MAX    16384   /* padded */
+#define VMOPS_SECRET_PAD              256
+#define VMOPS_SECRET_PAD_LARGE        1024
+#define VMOPS_SECRET_PAD_SMALL_MAX    4096    /* unpadded, block 256 up to it */
+#define VMOPS_SECRET_CIPHERTEXT_MAX   (VMOPS_SECRET_PLAINTEXT_MAX + 16)
+#define VMOPS_SECRET_CIPHERTEXT_MIN   (VMOPS_SECRET_PAD + 16)
+#define VMOPS_SECRET_OLD_KEPT_S       86400   /* old ciphertext after rotation */
+#define VMOPS_SECRETS_PER_TENANT      10000
+
+/* pairing, identity, RFC 9421 (docs/security.md) */
+
+#define VMOPS_PAIRING_S               600
+#define VMOPS_PAIRING_TRIES           5
+#define VMOPS_PAIRING_FAILED_PER_MIN  10      /* per address */
+#define VMOPS_HTTPSIG_WINDOW_S        300     /* created, both directions */
+#define VMOPS_HTTPSIG_NONCE_S         601
+#define VMOPS_EPOCH_TAKEOVERS         3
+#define VMOPS_EPOCH_TAKEOVER_S        600
+#define VMOPS_EPOCH_TAKEOVER_PING_MS  2000    /* the displaced must answer */
+
+/* tokens and sessions (docs/security.md) */
+
+#define VMOPS_TOKEN_SECRET            43      /* base62 characters, 256 bits */
+#define VMOPS_TOKEN_CRC               6
+#define VMOPS_TOKEN_MAX               (4 + VMOPS_TENANT_MAX + 1                \
+                                       + VMOPS_TOKEN_SECRET + VMOPS_TOKEN_CRC)
+#define VMOPS_COOKIE_MAX              (VMOPS_TENANT_MAX + 1                    \
+                                       + VMOPS_TOKEN_SECRET)
+#define VMOPS_SESSION_ABSOLUTE_S      43200
+#define VMOPS_SESSION_IDLE_S          1800
+#define VMOPS_TOKENS_PER_TENANT       1000
+
+/* agent channel (docs/agent-channel.md) */
+
+#define VMOPS_WS_FRAME_MAX            65536
+#define VMOPS_WS_MESSAGE_MAX          262144
+#define VMOPS_WS_FRAGMENTS_MAX        100
+#define VMOPS_WS_CONTROL_MAX          125     /* RFC 6455 5.5 */
+#define VMOPS_WS_QUEUE_BYTES          262144
+#define VMOPS_WS_QUEUE_FRAMES         64
+#define VMOPS_WS_PING_S               25
+#define VMOPS_WS_IDLE_S               60
+#define VMOPS_WS_READY_MS             5000
+#define VMOPS_WS_PRE_READY_FRAMES     2
+#define VMOPS_WS_PRE_READY_BYTES      1024    /* of one frame */
+#define VMOPS_WS_PRE_READY_PER_ADDR   20
+#define VMOPS_WS_PRE_READY_PER_WORKER 2000
+#define VMOPS_WS_CLOSE_MS             2000    /* our Close to the peer's */
+#define VMOPS_WS_HEADER_MAX           65536   /* all of a handshake answer */
+#define VMOPS_WS_HEADERS_MAX          100
+#define VMOPS_STATUS_EVERY_S          60
+#define VMOPS_BYE_PAUSE_MAX_MS        300000  /* unsigned bye */
+#define VMOPS_SUSPENDED_PAUSE_MS      300000
+#define VMOPS_SEND_MS                 30000   /* a write that makes no progress */
+
+#define VMOPS_CMD_PAYLOAD_MAX         49152
+#define VMOPS_RESULT_PAYLOAD_MAX      49152
+#define VMOPS_CTL_PAYLOAD_MAX         1024
+#define VMOPS_PAYLOAD_MAX             49152   /* the largest of the three */
+#define VMOPS_STAGE_MAX               32
+#define VMOPS_MESSAGE_MAX             256
+#define VMOPS_LINE_MAX                512
+#define VMOPS_REQUEST_ID_MAX          36      /* id of secret.get */
+#define VMOPS_ROUTES_MAX              64
+#define VMOPS_HOST_HEADER_MAX         255     /* `host` of T: one length byte */
+#define VMOPS_CMD_SECRETS_MAX         2       /* the action's own, its via */
+
+/* commands (docs/rest-api.md, docs/agent-channel.md) */
+
+#define VMOPS_TIMEOUT_MIN_S           1
+#define VMOPS_TIMEOUT_MAX_S           3600
+#define VMOPS_TIMEOUT_DEFAULT_S       120
+#define VMOPS_DISPATCH_MS             10000   /* queued and not sent */
+#define VMOPS_FINISH_GRACE_MS         5000    /* final at deadline + this */
+#define VMOPS_IDEMPOTENCY_S           86400
+#define VMOPS_COMMANDS_OPEN_MAX       1000    /* per tenant */
+#define VMOPS_COMMANDS_FINISHED_MAX   10000   /* kept per tenant */
+#define VMOPS_COMMANDS_KEPT_S         2592000
+#define VMOPS_LOG_LINES_MAX           200     /* kept per command */
+#define VMOPS_RATE_REQUESTS_PER_MIN   600     /* per token */
+#define VMOPS_RATE_COMMANDS_PER_MIN   120     /* per tenant */
+
+/* Redis and its functions (docs/data-model.md) */
+
+#define VMOPS_REDIS_CONNECT_MS        1000
+#define VMOPS_REDIS_CALL_MS           2000
+#define VMOPS_REDIS_RECONNECT_MIN_MS  50
+#define VMOPS_REDIS_RECONNECT_MAX_MS  2000
+#define VMOPS_REDIS_PENDING_MAX       4096    /* calls on one connection */
+#define VMOPS_REDIS_OUT_MAX           8388608 /* unsent bytes */
+#define VMOPS_REDIS_REPLY_MAX         16777216
+#define VMOPS_REDIS_REDIRECTS_MAX     5
+#define VMOPS_BEAT_MS                 1000
+#define VMOPS_BEAT_LEASE_MS           4000
+#define VMOPS_BEAT_STOP_MS            3000    /* no beat: stop dispatching */
+#define VMOPS_SWEEP_MS                2000
+#define VMOPS_ACTIVE_CACHE_S          60
+#define VMOPS_REVOKE_AGAIN_MS         3000
+#define VMOPS_EVENTS_MAX              100000
+#define VMOPS_AUDIT_SEAL_MS           2000
+#define VMOPS_AUDIT_ENTRY_MAX         4096
+#define VMOPS_RECORD_FIELD_MAX        4096    /* one field under a MAC */
+#define VMOPS_REDIS_KEY_MAX           512
+
+/* the agent (docs/agent.md) */
+
+#define VMOPS_AGENT_HTTP_MAX          1048576 /* an answer of Proxmox, … */
+#define VMOPS_AGENT_CONNECT_MS        10000
+#define VMOPS_AGENT_BACKOFF_MIN_MS    500
+#define VMOPS_AGENT_BACKOFF_MAX_MS    30000
+#define VMOPS_AGENT_REPLACED_MS       5000    /* after a 4409 */
+#define VMOPS_AGENT_RETRY_AFTER_MAX_S 3600    /* an absurd Retry-After */
+#define VMOPS_AGENT_EXECUTORS         8
+#define VMOPS_AGENT_IDEM_S            86400   /* journal refuses a known idem */
+#define VMOPS_LEAK_MIN                8       /* shorter ones: not searched */
 
 #endif /* VMOPS_LIMITS_H */
