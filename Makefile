@@ -8,12 +8,12 @@ SHELL := /bin/bash
 TOP := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 B   := build
 
-.PHONY: all demo test test-full check-asan bench lint install clean help
+.PHONY: all demo demo-stop test test-full check-asan bench lint install clean help
 .PHONY: modules agent unit tools asan nginx
 
 all: modules agent unit tools
 
-ifneq ($(filter-out clean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean help demo-stop,$(or $(MAKECMDGOALS),all)),)
 include $(B)/config.mk
 endif
 
@@ -166,6 +166,15 @@ $(MODULES) &: $(B)/nginx/Makefile $(MODULE_SRC)
 	  cp $(B)/nginx/$$so $(B)/modules/$$so.new && \
 	  mv $(B)/modules/$$so.new $(B)/modules/$$so || exit 1; done
 endif
+
+
+# The demo: PVE_URL=, PVE_USER= and the like reach it by the environment.
+
+demo: all
+	@conf/demo up
+
+demo-stop:
+	@conf/demo down
 
 
 # Tests: Perl files and the unit tests' programs (TAP too) under one prove.
