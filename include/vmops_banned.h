@@ -9,6 +9,11 @@
 #ifndef VMOPS_BANNED_H
 #define VMOPS_BANNED_H
 
+/* glibc has these as macros */
+#undef alloca
+#undef strdupa
+#undef strndupa
+
 #pragma GCC poison strcpy strncpy stpcpy stpncpy strcat strncat
 #pragma GCC poison sprintf vsprintf gets strtok
 #pragma GCC poison sscanf fscanf vsscanf vfscanf vscanf

@@ -1,0 +1,326 @@
+
+/* The search for open secrets in what goes out. */
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "redact.h"
+#include "vmops_banned.h"
+
+
+#define FORMS_MAX  16
+
+typedef struct {
+    size_t     at;
+    size_t     n;
+} form_t;
+
+struct redact_s {
+    redact_t  *next;
+    uint8_t   *memory;          /* sodium_malloc: all forms */
+    form_t     forms[FORMS_MAX];
+    size_t     forms_n;
+};
+
+static plat_mutex_t  *mutex;
+static redact_t      *open_secrets;
+
+
+int
+redact_init(void)
+{
+    mutex = plat_mutex_new();
+
+    return mutex != NULL ? 0 : -1;
+}
+
+
+/* A form is what was written to the buffer since the last one. */
+
+static void
+form_end(redact_t *r, vmops_buf_t *b, size_t from)
+{
+    size_t   i, n;
+    form_t  *f;
+
+    n = b->n - from;
+
+    for (i = 0; i < r->forms_n; i++) {
+        f = &r->forms[i];
+        if (f->n == n && memcmp(b->p + f->at, b->p + from, n) == 0) {
+            return;
+        }
+    }
+
+    r->forms[r->forms_n++] = (form_t) { from, n };
+}
+
+
+/*
+ * base64 of the secret when `skip` bytes stand before it: only those
+ * characters which depend on the secret alone.
+ */
+
+static void
+form_base64(redact_t *r, vmops_buf_t *b, vmops_span_t s, unsigned skip,
+    const char *alphabet)
+{
+    size_t    i, bit, from, first, last;
+    unsigned  v;
+
+    from = b->n;
+    first = (skip * 8 + 5) / 6;
+    last = (skip + s.n) * 8 / 6;
+
+    for (i = first; i < last; i++) {
+        bit = i * 6 - skip * 8;
+        v = (unsigned) s.p[bit / 8] << 8;
+        if (bit / 8 + 1 < s.n) {
+            v |= s.p[bit / 8 + 1];
+        }
+        vmops_buf_u8(b, (uint8_t) alphabet[v >> (10 - bit % 8) & 63]);
+    }
+
+    form_end(r, b, from);
+}
+
+
+static void
+form_hex(redact_t *r, vmops_buf_t *b, vmops_span_t s, const char *digits)
+{
+    size_t  i, from = b->n;
+
+    for (i = 0; i < s.n; i++) {
+        vmops_buf_u8(b, (uint8_t) digits[s.p[i] >> 4]);
+        vmops_buf_u8(b, (uint8_t) digits[s.p[i] & 15]);
+    }
+
+    form_end(r, b, from);
+}
+
+
+static int
+unreserved(uint8_t c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z')
+           || (c >= 'a' && c <= 'z') || c == '-' || c == '.' || c == '_'
+           || c == '~';
+}
+
+
+static void
+form_url(redact_t *r, vmops_buf_t *b, vmops_span_t s, const char *digits,
+    int plus)
+{
+    size_t   i, from = b->n;
+    uint8_t  c;
+
+    for (i = 0; i < s.n; i++) {
+        c = s.p[i];
+
+        if (unreserved(c)) {
+            vmops_buf_u8(b, c);
+
+        } else if (c == ' ' && plus) {
+            vmops_buf_u8(b, '+');
+
+        } else {
+            vmops_buf_u8(b, '%');
+            vmops_buf_u8(b, (uint8_t) digits[c >> 4]);
+            vmops_buf_u8(b, (uint8_t) digits[c & 15]);
+        }
+    }
+
+    form_end(r, b, from);
+}
+
+
+static void
+form_json(redact_t *r, vmops_buf_t *b, vmops_span_t s, int slash)
+{
+    static const char  plain[] = "\b\t\n\f\r", letter[] = "btnfr";
+    static const char  digits[] = "0123456789abcdef";
+
+    size_t       i, from = b->n;
+    uint8_t      c;
+    const char  *p;
+
+    for (i = 0; i < s.n; i++) {
+        c = s.p[i];
+        p = c != 0 ? strchr(plain, c) : NULL;
+
+        if (p != NULL) {
+            vmops_buf_u8(b, '\\');
+            vmops_buf_u8(b, (uint8_t) letter[p - plain]);
+
+        } else if (c < 0x20) {
+            vmops_buf_str(b, "\\u00");
+            vmops_buf_u8(b, (uint8_t) digits[c >> 4]);
+            vmops_buf_u8(b, (uint8_t) digits[c & 15]);
+
+        } else {
+            if (c == '"' || c == '\\' || (c == '/' && slash)) {
+                vmops_buf_u8(b, '\\');
+            }
+            vmops_buf_u8(b, c);
+        }
+    }
+
+    form_end(r, b, from);
+}
+
+
+/* UTF-16LE of ASCII, and of UTF-8's bytes where a program took them so */
+
+static void
+form_utf16(redact_t *r, vmops_buf_t *b, vmops_span_t s)
+{
+    size_t  i, from = b->n;
+
+    for (i = 0; i < s.n; i++) {
+        vmops_buf_u8(b, s.p[i]);
+        vmops_buf_u8(b, 0);
+    }
+
+    form_end(r, b, from);
+}
+
+
+static void
+forms_make(redact_t *r, vmops_buf_t *b, vmops_span_t s)
+{
+#define LETTERS  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+    static const char  lower[] = "0123456789abcdef";
+    static const char  upper[] = "0123456789ABCDEF";
+
+    unsigned  skip;
+
+    vmops_buf_span(b, s);
+    form_end(r, b, 0);
+
+    for (skip = 0; skip < 3; skip++) {
+        form_base64(r, b, s, skip, LETTERS "+/");
+        form_base64(r, b, s, skip, LETTERS "-_");
+    }
+
+    form_hex(r, b, s, lower);
+    form_hex(r, b, s, upper);
+    form_url(r, b, s, lower, 0);
+    form_url(r, b, s, upper, 0);
+    form_url(r, b, s, upper, 1);
+    form_json(r, b, s, 0);
+    form_json(r, b, s, 1);
+    form_utf16(r, b, s);
+
+#undef LETTERS
+}
+
+
+redact_t *
+redact_add(vmops_span_t secret, int *failed)
+{
+    size_t       cap;
+    redact_t    *r;
+    vmops_buf_t  b;
+
+    *failed = 0;
+
+    if (secret.n < VMOPS_LEAK_MIN) {
+        return NULL;
+    }
+
+    /* 1 raw, 6 base64 of at most 2, 2 hex of 2, 3 URL of 3, 2 JSON of 6,
+     * 1 UTF-16 of 2 bytes per byte */
+    cap = secret.n * 40 + 64;
+
+    r = mem_new(sizeof(*r));
+    if (r != NULL) {
+        r->memory = sodium_malloc(cap);
+    }
+
+    if (r == NULL || r->memory == NULL) {
+        redact_remove(r);
+        *failed = 1;
+        return NULL;
+    }
+
+    vmops_buf_init(&b, r->memory, cap);
+    forms_make(r, &b, secret);
+
+    plat_mutex_lock(mutex);
+    r->next = open_secrets;
+    open_secrets = r;
+    plat_mutex_unlock(mutex);
+
+    return r;
+}
+
+
+void
+redact_remove(redact_t *r)
+{
+    redact_t  **p;
+
+    if (r == NULL) {
+        return;
+    }
+
+    plat_mutex_lock(mutex);
+
+    for (p = &open_secrets; *p != NULL; p = &(*p)->next) {
+        if (*p == r) {
+            *p = r->next;
+            break;
+        }
+    }
+
+    plat_mutex_unlock(mutex);
+
+    sodium_free(r->memory);
+    free(r);
+}
+
+
+static int
+contains(vmops_span_t bytes, const uint8_t *form, size_t n)
+{
+    const uint8_t  *p = bytes.p, *end = bytes.p + bytes.n;
+
+    while ((size_t) (end - p) >= n) {
+        p = memchr(p, form[0], (size_t) (end - p) - n + 1);
+        if (p == NULL) {
+            return 0;
+        }
+        if (memcmp(p, form, n) == 0) {
+            return 1;
+        }
+        p++;
+    }
+
+    return 0;
+}
+
+
+int
+redact_found(vmops_span_t bytes)
+{
+    int              found = 0;
+    size_t           i;
+    const redact_t  *r;
+
+    plat_mutex_lock(mutex);
+
+    for (r = open_secrets; r != NULL && !found; r = r->next) {
+        for (i = 0; i < r->forms_n && !found; i++) {
+            found = contains(bytes, r->memory + r->forms[i].at,
+                             r->forms[i].n);
+        }
+    }
+
+    plat_mutex_unlock(mutex);
+
+    return found;
+}
