@@ -106,6 +106,15 @@ MODULE_SRC     := $(wildcard ngx_*_module/*.[ch] common/*.[ch] \
                   common/ngx/*.[ch] include/*.h include/*.def)
 MODULES        := $(MODULE_CONFIGS:%/config=$(B)/modules/%.so)
 
+# a source more or less: nginx has to configure again
+NGX_SOURCES := $(wildcard ngx_*_module/*.c common/*.c common/ngx/*.c)
+
+$(B)/nginx.sources: FORCE
+	@mkdir -p $(B)
+	@echo $(NGX_SOURCES) | cmp -s - $@ || echo $(NGX_SOURCES) >$@
+
+FORCE:
+
 NGX_OBJS := $(TOP)/$(B)/nginx
 NGX_CC   := -g -O2 $(WARN) $(HARDEN) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
             $(INCLUDE) -I$(TOP)/common/ngx -MMD -MP
@@ -125,7 +134,7 @@ NGX_FLAGS := --with-compat --with-debug --with-threads --with-http_ssl_module \
              --with-http_v2_module --with-http_realip_module \
              --with-http_auth_request_module --with-pcre-jit
 
-$(B)/nginx/Makefile: $(MODULE_CONFIGS) $(B)/config.mk
+$(B)/nginx/Makefile: $(MODULE_CONFIGS) $(B)/config.mk $(B)/nginx.sources
 	rm -rf $(B)/nginx $(B)/nginx-src
 	cp -r $(NGINX_SRC) $(B)/nginx-src
 	cd $(B)/nginx-src && conf=configure && \
@@ -144,7 +153,7 @@ else
 # the flags must be those of the installed nginx, or it refuses the modules
 NGX_WORK  := $(NGINX_SRC)
 
-$(B)/nginx/Makefile: $(MODULE_CONFIGS) $(B)/config.mk
+$(B)/nginx/Makefile: $(MODULE_CONFIGS) $(B)/config.mk $(B)/nginx.sources
 	rm -rf $(B)/nginx
 	mkdir -p $(B)
 	cd $(NGX_WORK) && . ./conf_flags && \
@@ -204,10 +213,60 @@ check-asan: all asan
 	ROUNDS=$(ROUNDS) VMOPS_AGENT=$(B)/asan/agent/vmops-agent \
 	  $(PROVE) -j$(JOBS) $(ASAN_TESTS)
 
+# Lint: the look of the house first, then what the tools find.
+
+LINT_SH   := configure.sh .ci/run
+LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate \
+             t/*.t t/lib/*.pm t/lib/*/*.pm t/pve/pve-sim t/lint/*)
+LINT_C    := $(wildcard agent/*.[ch] agent/*/*.[ch] common/*.[ch] \
+             common/ngx/*.[ch] ngx_*_module/*.[ch] include/*.h include/*.def \
+             conf/*.c t/unit/*.[ch])
+LINT_LUA  := $(wildcard redis/src/*.lua)
+CPPCHECK  := cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+             --enable=warning,performance,portability \
+             --suppressions-list=t/lint/cppcheck.txt $(INCLUDE) -Iagent -j2
+
+lint: | $(B)/config.mk
+	@for tool in shellcheck cppcheck luacheck; do \
+	  command -v $$tool >/dev/null || { echo "lint needs more tools:" \
+	  "apt-get install --no-install-recommends shellcheck cppcheck" \
+	  "lua-check" >&2; exit 1; }; done
+	perl t/lint/style $(LINT_C) $(LINT_PERL) $(LINT_SH)
+	shellcheck $(LINT_SH)
+	@for f in $(LINT_PERL); do \
+	  perl -Iconf -It/lib -wc $$f 2>&1 | grep -v 'syntax OK$$' && exit 1; \
+	done; true
+	$(CPPCHECK) $(filter %.c,$(LINT_C))
+	$(if $(LINT_LUA),luacheck --quiet --config t/lint/luacheckrc $(LINT_LUA))
+
+
+# What a host needs; DESTDIR= for packages.
+
+PREFIX   ?= /usr/local
+NGX_DEST ?= /usr/lib/nginx/modules
+INSTALL  := install -D
+SHARE     = $(DESTDIR)$(PREFIX)/share/vmops
+
+install: all
+	for so in $(MODULES); do \
+	  $(INSTALL) -m 644 $$so $(DESTDIR)$(NGX_DEST)/$${so##*/} || exit 1; done
+	$(INSTALL) -m 755 $(B)/agent/vmops-agent $(DESTDIR)$(PREFIX)/bin/vmops-agent
+	$(INSTALL) -m 755 $(B)/conf/vmops-keys $(DESTDIR)$(PREFIX)/sbin/vmops-keys
+	for file in conf/nginx.conf.in conf/vmops.conf redis/redis.conf \
+	    $(B)/redis/vmops.lua $(B)/redis/users.acl; do \
+	  $(INSTALL) -m 644 $$file $(SHARE)/$${file##*/} || exit 1; done
+
 clean:
 	rm -rf $(B)
 
 help:
-	@echo 'all         both nginx modules, the agent, the tools, unit tests'
-	@echo 'test        all tests, short rounds; TESTS="t/a.t t/b.t" for some'
-	@echo 'clean       removes build/'
+	@echo 'make             both nginx modules, the agent, the tools'
+	@echo 'make demo        the main job from nothing; PVE_URL=https://...'
+	@echo '                 PVE_USER=user@realm!token for a real Proxmox VE'
+	@echo 'make demo-stop   stops what the demo left running'
+	@echo 'make test        all tests; TESTS="t/a.t t/b.t" for some of them'
+	@echo 'make test-full   the same with many more rounds'
+	@echo 'make check-asan  unit tests and the agent with sanitizers'
+	@echo 'make lint        style, shellcheck, perl -c, cppcheck, luacheck'
+	@echo 'make install     DESTDIR=, PREFIX=, NGX_DEST= say where'
+	@echo 'make clean       removes build/'

@@ -33,39 +33,39 @@ bad()  { printf '%s\n' "configure: $*" "See ./configure.sh --help" >&2; exit 2; 
 dependencies()
 {
     cat <<'END'
-gcc                         10        -                    cmd:cc                            compiler
-libc6-dev                   2.31      -                    file:/usr/include/stdio.h         C library headers
-make                        4.3       -                    cmd:make                          build
-pkg-config                  0.29      -                    cmd:pkg-config                    compiler flags of libraries
-libhiredis-dev              0.14      -                    pc:hiredis                        Redis protocol
-libyajl-dev                 2.1.0     2.1.0-3+deb12u2      pc:yajl                           JSON
-libsodium-dev               1.0.18    1.0.18-1+deb12u1     pc:libsodium                      cryptography
-libcurl4-openssl-dev        7.88      -                    pc:libcurl                        agent: HTTPS and WebSocket transport
-libssh2-1-dev               1.10.0    1.10.0-3+deb12u1     pc:libssh2                        agent: SSH
-libssl-dev                  3.0       -                    pc:openssl                        TLS
-libsqlite3-dev              3.40      -                    pc:sqlite3                        agent: journal
-redis-server                5:7.0     5:7.0.15-1~deb12u10  cmd:redis-server                  store
-redis-tools                 5:7.0     5:7.0.15-1~deb12u10  cmd:redis-cli                     tests: what is in the store
-openssl                     3.0       -                    cmd:openssl                       private CA of a test stack
-perl                        5.32      -                    perl:Test::More                   generators and tests
-libmojolicious-perl         9.0       -                    perl:Mojolicious                  tests: HTTP and WebSocket peers
-libprotocol-websocket-perl  0.26      -                    perl:Protocol::WebSocket          tests: second WebSocket peer
-libio-socket-ssl-perl       2.0       -                    perl:IO::Socket::SSL              tests: TLS
-libcryptx-perl              0.060     -                    perl:CryptX                       tests: second cryptography
-libcmocka-dev               1.1.5     -                    pc:cmocka                         unit tests
-curl                        7.88      -                    cmd:curl                          demo and tests: HTTP client
-iproute2                    5.0       -                    cmd:ss                            tests: sockets and namespaces
-procps                      3.3       -                    cmd:ps                            tests: processes
+gcc                        10      -                    cmd:cc              compiler
+libc6-dev                  2.31    -                    file:/usr/include/stdio.h C library
+make                       4.3     -                    cmd:make            build
+pkg-config                 0.29    -                    cmd:pkg-config      flags of libraries
+libhiredis-dev             0.14    -                    pc:hiredis          Redis protocol
+libyajl-dev                2.1.0   2.1.0-3+deb12u2      pc:yajl             JSON
+libsodium-dev              1.0.18  1.0.18-1+deb12u1     pc:libsodium        cryptography
+libcurl4-openssl-dev       7.88    -                    pc:libcurl          agent: HTTPS
+libssh2-1-dev              1.10.0  1.10.0-3+deb12u1     pc:libssh2          agent: SSH
+libssl-dev                 3.0     -                    pc:openssl          TLS
+libsqlite3-dev             3.40    -                    pc:sqlite3          agent: journal
+redis-server               5:7.0   5:7.0.15-1~deb12u10  cmd:redis-server    store
+redis-tools                5:7.0   5:7.0.15-1~deb12u10  cmd:redis-cli       tests
+openssl                    3.0     -                    cmd:openssl         private CA
+perl                       5.32    -                    perl:Test::More     build, tests
+libmojolicious-perl        9.0     -                    perl:Mojolicious    tests: HTTP
+libprotocol-websocket-perl 0.26    -                    perl:Protocol::WebSocket tests
+libio-socket-ssl-perl      2.0     -                    perl:IO::Socket::SSL tests: TLS
+libcryptx-perl             0.060   -                    perl:CryptX         tests: crypto
+libcmocka-dev              1.1.5   -                    pc:cmocka           unit tests
+curl                       7.88    -                    cmd:curl            tests: HTTP
+iproute2                   5.0     -                    cmd:ss              tests: sockets
+procps                     3.3     -                    cmd:ps              tests
 END
     if [ -n "$nginx_src" ]; then
         cat <<'END'
-libpcre2-dev                10.30     -                    pc:libpcre2-8                     nginx from source
-zlib1g-dev                  1.2       -                    pc:zlib                           nginx from source
+libpcre2-dev               10.30   -                    pc:libpcre2-8       nginx from source
+zlib1g-dev                 1.2     -                    pc:zlib             nginx from source
 END
     else
         cat <<'END'
-nginx                       1.22.1    1.22.1-9+deb12u11    cmd:nginx                         server
-nginx-dev                   1.22.1    1.22.1-9+deb12u11    file:/usr/share/nginx/src/auto/init  headers for the modules
+nginx                      1.22.1  1.22.1-9+deb12u11    cmd:nginx           server
+nginx-dev                  1.22.1  1.22.1-9+deb12u11    file:/usr/share/nginx/src/configure headers
 END
     fi
 }
