@@ -211,8 +211,8 @@ typedef struct {
     vmops_span_t    secret_ref;     /* is not empty */
     vmops_span_t    target_command;
     vmops_span_t    params;         /* the JSON bytes; their hash is MACed */
-    vmops_span_t    principal_kind; /* token, session, proxy */
-    vmops_span_t    principal_key;  /* lookup text; empty for proxy */
+    vmops_span_t    principal_kind; /* token, session, var */
+    vmops_span_t    principal_key;  /* lookup text; empty for var */
     vmops_span_t    subject;
     vmops_span_t    role;
     uint64_t        iat;            /* Unix ms */

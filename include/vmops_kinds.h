@@ -10,12 +10,12 @@
 
 #pragma GCC visibility push(hidden)
 
-/* VMOPS_SERVICE_X(name): the order is the value, from 0. */
+/* X(NAME, "name"): the order is the value, from 0 */
 
 #define VMOPS_SERVICES(X)                                                     \
-    X(proxmox)                                                                \
-    X(ssh)                                                                    \
-    X(syncthing)
+    X(PROXMOX,   "proxmox")                                                   \
+    X(SSH,       "ssh")                                                       \
+    X(SYNCTHING, "syncthing")
 
 /* X(number, NAME, "name", family) */
 
@@ -46,9 +46,9 @@
 #define VMOPS_CLASSES_ALL  2047
 
 typedef enum {
-    VMOPS_SERVICE_PROXMOX = 0,
-    VMOPS_SERVICE_SSH,
-    VMOPS_SERVICE_SYNCTHING,
+#define VMOPS_X(id, name)  VMOPS_SERVICE_##id,
+    VMOPS_SERVICES(VMOPS_X)
+#undef VMOPS_X
     VMOPS_SERVICE_MAX_
 } vmops_service_t;
 

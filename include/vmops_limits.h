@@ -187,6 +187,23 @@
 #define VMOPS_AUDIT_ENTRY_MAX         4096
 #define VMOPS_RECORD_FIELD_MAX        4096    /* one field under a MAC */
 
+/* the function library (redis/) */
+
+#define VMOPS_LIB_MINOR               0       /* its version is 1.<minor> */
+#define VMOPS_OVERDUE_MS              1500    /* past the deadline: a result
+                                                 may still be on its way */
+#define VMOPS_FRESH_MS                3000    /* a session counts as live
+                                                 before all lists know it */
+#define VMOPS_ACTIVE_KEEP_MS          120000  /* no drop after an add */
+#define VMOPS_NONCES_MAX              600     /* kept per agent */
+#define VMOPS_RATE_MS                 60000   /* window of every rate */
+#define VMOPS_OPEN_RETRY_MS           1000    /* too many open: try then */
+#define VMOPS_PAIRING_KEPT_S          3600    /* after it expired */
+#define VMOPS_PLATFORM_AUDIT_MAX      10000
+#define VMOPS_PAGE_BYTES              4194304 /* a longer page ends early */
+#define VMOPS_SCAN_MAX                1000    /* looked at for one page */
+#define VMOPS_TRIM_MAX                4       /* old commands per call */
+
 /* the agent (docs/agent.md) */
 
 #define VMOPS_AGENT_HTTP_MAX          1048576 /* an answer of Proxmox, … */
