@@ -161,8 +161,8 @@ sub effects ($self, %want) { $self->_lines('effects.jsonl', %want) }
 sub access  ($self, %want) { $self->_lines('access.jsonl',  %want) }
 
 # One request of the API.  Options: as => token id, user id (logs in), or
-# undef for none; form => {...} or encoded text, or json => {...}; headers => {...}
-# (undef: not sent).  Returns code, reason, headers (of Mojo), body and json.
+# undef for none; form => {...} or encoded text, or json => {...}; headers =>
+# {...} (undef: not sent).  Returns code, reason, headers (of Mojo), body and json.
 sub api ($self, $method, $path, %o) {
     my $as      = exists $o{as} ? $o{as} : $self->token_id;
     my %headers;

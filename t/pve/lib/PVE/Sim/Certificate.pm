@@ -60,7 +60,7 @@ sub renew ($self) {
             . "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
     $self->_new_key($key);
     $self->_openssl(qw(req -new -sha256 -key), $key, '-out', $csr,
-        '-subj', '/OU=PVE Cluster Node/O=Proxmox Virtual Environment/CN=localhost');
+        '-subj', '/OU=PVE Cluster Node/CN=localhost');
     $self->_openssl(
         qw(x509 -req -sha256 -days), DAYS, '-in', $csr,
         '-CA', $self->ca_file, '-CAkey', $self->ca_key,
