@@ -1,0 +1,196 @@
+
+/* The bytes of a connection: commands out of the queue, replies into it. */
+
+
+#include "vmops_redis_int.h"
+
+
+#define VMOPS_REDIS_READ    16384     /* hiredis moves what it has not parsed:
+                                         more is slower */
+#define VMOPS_REDIS_BUDGET  64        /* reads of one event */
+
+
+static void vmops_redis_replies(vmops_redis_conn_t *conn);
+static void vmops_redis_gather(vmops_redis_conn_t *conn);
+
+
+void
+vmops_redis_read_handler(ngx_event_t *rev)
+{
+    ngx_connection_t    *c;
+    vmops_redis_conn_t  *conn;
+
+    c = rev->data;
+    conn = c->data;
+
+    vmops_redis_read(conn);
+
+    if (conn->connection && conn->ready) {
+        vmops_redis_arm(conn);
+    }
+}
+
+
+/* may lose the connection */
+
+void
+vmops_redis_read(vmops_redis_conn_t *conn)
+{
+    ssize_t            n;
+    u_char             buf[VMOPS_REDIS_READ];
+    ngx_uint_t         budget;
+    ngx_connection_t  *c;
+
+    c = conn->connection;
+
+    for (budget = VMOPS_REDIS_BUDGET; budget; budget--) {
+
+        n = c->recv(c, buf, VMOPS_REDIS_READ);
+
+        if (n == NGX_AGAIN) {
+            if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
+                vmops_redis_lost(conn, VMOPS_REDIS_LOST_CLOSED, NULL);
+            }
+
+            return;
+        }
+
+        if (n == NGX_ERROR || n == 0) {
+            vmops_redis_lost(conn, VMOPS_REDIS_LOST_CLOSED, NULL);
+            return;
+        }
+
+        conn->alive = ngx_current_msec;
+        conn->partial += n;
+
+        if (redisReaderFeed(conn->reader, (char *) buf, n) != REDIS_OK) {
+            vmops_redis_lost(conn, VMOPS_REDIS_LOST_MEMORY, NULL);
+            return;
+        }
+
+        vmops_redis_replies(conn);
+
+        if (conn->connection == NULL) {
+            return;
+        }
+    }
+
+    /* the other connections of this worker have their turn first */
+
+    ngx_post_event(c->read, &ngx_posted_next_events);
+}
+
+
+static void
+vmops_redis_replies(vmops_redis_conn_t *conn)
+{
+    void       *reply;
+    ngx_int_t   rc;
+
+    for ( ;; ) {
+
+        if (redisReaderGetReply(conn->reader, &reply) != REDIS_OK) {
+            vmops_redis_lost(conn, VMOPS_REDIS_LOST_PROTOCOL, NULL);
+            return;
+        }
+
+        if (reply == NULL) {
+            break;
+        }
+
+        conn->partial = conn->reader->len - conn->reader->pos;
+
+        rc = vmops_redis_answer(conn, reply);
+
+        freeReplyObject(reply);
+
+        if (conn->connection == NULL) {
+            return;
+        }
+
+        if (rc != NGX_OK) {
+            vmops_redis_lost(conn, VMOPS_REDIS_LOST_PROTOCOL, NULL);
+            return;
+        }
+    }
+
+    if (conn->partial > VMOPS_REDIS_REPLY_MAX) {
+        vmops_redis_lost(conn, VMOPS_REDIS_LOST_TOO_BIG, NULL);
+    }
+}
+
+
+/* posted by a call, so that those of one event loop iteration go together */
+
+void
+vmops_redis_write_handler(ngx_event_t *wev)
+{
+    ssize_t              n;
+    ngx_connection_t    *c;
+    vmops_redis_conn_t  *conn;
+
+    c = wev->data;
+    conn = c->data;
+
+    for ( ;; ) {
+
+        if (conn->pos == conn->last) {
+            vmops_redis_gather(conn);
+
+            if (conn->pos == conn->last) {
+                break;
+            }
+        }
+
+        n = c->send(c, conn->pos, conn->last - conn->pos);
+
+        if (n == NGX_ERROR) {
+            vmops_redis_lost(conn, VMOPS_REDIS_LOST_CLOSED, NULL);
+            return;
+        }
+
+        if (n == NGX_AGAIN) {
+            break;
+        }
+
+        conn->pos += n;
+    }
+
+    if (ngx_handle_write_event(wev, 0) != NGX_OK) {
+        vmops_redis_lost(conn, VMOPS_REDIS_LOST_CLOSED, NULL);
+    }
+}
+
+
+/* TLS wants to be asked again with the same bytes: only an empty buffer fills */
+
+static void
+vmops_redis_gather(vmops_redis_conn_t *conn)
+{
+    size_t               n;
+    vmops_redis_call_t  *call;
+
+    conn->pos = conn->buf;
+    conn->last = conn->buf;
+
+    while (conn->unsent != ngx_queue_sentinel(&conn->calls)) {
+
+        n = conn->buf + VMOPS_REDIS_BUFFER - conn->last;
+        if (n == 0) {
+            return;
+        }
+
+        call = ngx_queue_data(conn->unsent, vmops_redis_call_t, queue);
+
+        n = ngx_min(n, call->len - conn->offset);
+
+        conn->last = ngx_cpymem(conn->last, call->cmd + conn->offset, n);
+        conn->offset += n;
+        call->sent = 1;
+
+        if (conn->offset == call->len) {
+            conn->unsent = ngx_queue_next(conn->unsent);
+            conn->offset = 0;
+        }
+    }
+}
