@@ -9,9 +9,9 @@ TOP := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 B   := build
 
 .PHONY: all demo demo-stop test test-full check-asan bench lint install clean help
-.PHONY: modules agent unit tools asan nginx
+.PHONY: modules agent unit tools redis asan nginx
 
-all: modules agent unit tools
+all: modules agent unit tools redis
 
 ifneq ($(filter-out clean help demo-stop,$(or $(MAKECMDGOALS),all)),)
 include $(B)/config.mk
@@ -177,6 +177,17 @@ $(MODULES) &: $(B)/nginx/Makefile $(MODULE_SRC)
 endif
 
 
+# The function library and the users of Redis, from one table.
+
+REDIS_OUT := $(B)/redis/vmops.lua $(B)/redis/users.acl
+
+redis: $(REDIS_OUT)
+
+$(REDIS_OUT) &: redis/generate include/vmops_functions.def \
+                include/vmops_limits.h $(wildcard redis/src/*.lua)
+	perl redis/generate $(B)/redis
+
+
 # The demo: PVE_URL=, PVE_USER= and the like reach it by the environment.
 
 demo: all
@@ -221,12 +232,12 @@ LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate \
 LINT_C    := $(wildcard agent/*.[ch] agent/*/*.[ch] common/*.[ch] \
              common/ngx/*.[ch] ngx_*_module/*.[ch] include/*.h include/*.def \
              conf/*.c t/unit/*.[ch])
-LINT_LUA  := $(wildcard redis/src/*.lua)
 CPPCHECK  := cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
              --enable=warning,performance,portability \
-             --suppressions-list=t/lint/cppcheck.txt $(INCLUDE) -Iagent -j2
+             --suppressions-list=t/lint/cppcheck.txt $(INCLUDE) -Iagent -j2 \
+             -D'__VA_OPT__(...)=__VA_ARGS__'
 
-lint: | $(B)/config.mk
+lint: redis
 	@for tool in shellcheck cppcheck luacheck; do \
 	  command -v $$tool >/dev/null || { echo "lint needs more tools:" \
 	  "apt-get install --no-install-recommends shellcheck cppcheck" \
@@ -237,7 +248,8 @@ lint: | $(B)/config.mk
 	  perl -Iconf -It/lib -wc $$f 2>&1 | grep -v 'syntax OK$$' && exit 1; \
 	done; true
 	$(CPPCHECK) $(filter %.c,$(LINT_C))
-	$(if $(LINT_LUA),luacheck --quiet --config t/lint/luacheckrc $(LINT_LUA))
+	luacheck --quiet --config t/lint/luacheckrc $(B)/redis/vmops.lua
+	redis/generate --check
 
 
 # What a host needs; DESTDIR= for packages.
