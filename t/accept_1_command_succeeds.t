@@ -5,7 +5,6 @@
 use strict;
 use warnings;
 
-use Crypt::Digest::BLAKE2b_128 qw(blake2b_128);
 use Crypt::PK::Ed25519;
 use MIME::Base64 qw(decode_base64url);
 
@@ -40,8 +39,9 @@ my $payload = decode_base64url($command->{receipt}{payload});
 (my $agent16 = $command->{agent_id}) =~ s/-//g;
 my $key = Crypt::PK::Ed25519->new->import_key_raw(
     decode_base64url($command->{receipt}{key}), 'public');
-my $signed = "vmops-result-v1\0" . blake2b_128('vmops/tenant/v1acme')
-    . pack('H*', $agent16) . $payload;
+my ($tenant16) = run_command(['b2sum', '-l', '128'],
+                             stdin => 'vmops/tenant/v1acme')->{out} =~ /^(\w+)/;
+my $signed = "vmops-result-v1\0" . pack('H*', $tenant16 . $agent16) . $payload;
 my $signature = decode_base64url($command->{receipt}{signature});
 ok $key->verify_message($signature, $signed), 'so did another program';
 ok !$key->verify_message($signature, "$signed "),
