@@ -1,0 +1,173 @@
+-- Commands: their record, how they end, and how they are read.
+
+local Command = {}
+
+local FINAL = {
+    succeeded = true, failed = true, rejected = true, cancelled = true,
+    timed_out = true, indeterminate = true,
+}
+
+function Command.final(command)
+    return FINAL[command.status] == true
+end
+
+-- When it is overdue.  What was not sent ends soon: it surely did not run.
+-- What was sent has its whole time, and a moment for the result to arrive.
+function Command.due(command)
+    local created = num(command.created_at)
+    local time = num(command.timeout_s) * 1000
+    if command.status == 'queued' then
+        return created + math.min(LIMIT.DISPATCH_MS, time)
+    end
+    return created + time + LIMIT.OVERDUE_MS
+end
+
+function Command.set_due(t, id, command)
+    redis.call('ZADD', K.deadlines(t), text(Command.due(command)), id)
+end
+
+-- Drops the oldest finished ones beyond what is kept, a few a call.
+function Command.trim(t, ms)
+    local index = K.commands(t)
+    local open = num(redis.call('HGET', t, 'open') or '')
+    local extra = redis.call('ZCARD', index) - open - LIMIT.COMMANDS_FINISHED_MAX
+    local old = ms - LIMIT.COMMANDS_KEPT_S * 1000
+    local list = redis.call('ZRANGE', index, 0, LIMIT.TRIM_MAX - 1, 'WITHSCORES')
+    for i = 1, #list, 2 do
+        if extra <= 0 and num(list[i + 1]) >= old then
+            return
+        end
+        local key = K.command(t, list[i])
+        local status = fields(key, 'status')
+        if status == '' or FINAL[status] then
+            redis.call('DEL', key, K.log(t, list[i]))
+            redis.call('ZREM', index, list[i])
+            extra = extra - 1
+        end
+    end
+end
+
+-- Ends a command: its record, queue, deadline, counter, event and audit entry.
+-- more: further fields.  command: its record as it was, and is changed.
+function Command.finish(t, ms, id, command, status, more, actor)
+    local list = filled(more)
+    local was_open = not Command.final(command)
+    redis.call('HSET', K.command(t, id), 'status', status, 'finished_at',
+               text(ms), unpack(list))
+    command.status, command.finished_at = status, text(ms)
+    for i = 1, #list, 2 do
+        command[list[i]] = list[i + 1]
+    end
+    if was_open then
+        redis.call('ZREM', K.queue(t, command.agent_id), id)
+        redis.call('ZREM', K.deadlines(t), id)
+        redis.call('HINCRBY', t, 'open', -1)
+    end
+    Events.command(t, ms, id, 'done', status, nil, {
+        'command.finished', actor, 'error', command.error_code,
+    })
+    Command.trim(t, ms)
+end
+
+-- Ends it if its time is over.  It did not run, or nobody knows.
+function Command.expire(t, ms, id, command)
+    if Command.final(command) or ms < Command.due(command) then
+        return
+    end
+    local status, code = 'failed', 'agent_disconnected'
+    if command.status ~= 'queued' then
+        local session, revoked = fields(K.agent(t, command.agent_id),
+                                        'session', 'revoked')
+        status = 'indeterminate'
+        code = revoked == '1' and 'agent_revoked'
+            or session == '' and 'agent_disconnected' or 'timeout'
+    end
+    Command.finish(t, ms, id, command, status, { 'error_code', code },
+                   'system')
+end
+
+-- one that is as it is now, nil where there is none
+function Command.current(t, ms, id)
+    local command = record(K.command(t, id))
+    if command then
+        Command.expire(t, ms, id, command)
+    end
+    return command
+end
+
+function F.command_get(t, a)
+    local command = Command.current(t, now(), a.command_id)
+    if not command then
+        return { 'not_found' }
+    end
+    return { 'OK', flat(command),
+             redis.call('LRANGE', K.log(t, a.command_id), 0, -1) }
+end
+
+local function wanted(a, command)
+    return (a.status == '' or a.status == command.status)
+        and (a.vm_uuid == '' or a.vm_uuid == command.vm_uuid)
+        and (a.agent_id == '' or a.agent_id == command.agent_id)
+end
+
+-- Newest first.  A page ends early where a filter finds little or the records
+-- are large: the cursor is always the last one looked at.
+function F.command_list(t, a)
+    local ms, index = now(), K.commands(t)
+    local most = math.min(math.max(num(a.limit), 1), LIMIT.LIST_LIMIT_MAX)
+    local from = 0
+    if a.cursor ~= '' then
+        local rank = redis.call('ZREVRANK', index, a.cursor)
+        if not rank then
+            return { 'OK', {}, '' }
+        end
+        from = rank + 1
+    end
+    local ids = redis.call('ZREVRANGE', index, from, from + LIMIT.SCAN_MAX)
+    local items, size = {}, 0
+    for i, id in ipairs(ids) do
+        if i > LIMIT.SCAN_MAX or #items == most or size > LIMIT.PAGE_BYTES then
+            return { 'OK', items, ids[i - 1] }
+        end
+        local command = Command.current(t, ms, id)
+        if command and wanted(a, command) then
+            items[#items + 1] = flat(command)
+            size = size + bytes(items[#items])
+        end
+    end
+    return { 'OK', items, '' }
+end
+
+function F.command_cancel(t, a)
+    local ms = now()
+    local command = Command.current(t, ms, a.command_id)
+    if not command then
+        return { 'not_found' }
+    end
+    if Command.final(command) then
+        return { 'conflict' }
+    end
+    if command.status == 'queued' then
+        Command.finish(t, ms, a.command_id, command, 'cancelled',
+                       { 'error_code', 'cancelled' }, a.actor)
+    else
+        if command.cancel_at == '' then
+            command.cancel_at = text(ms)
+            redis.call('HSET', K.command(t, a.command_id), 'cancel_at',
+                       command.cancel_at)
+            Events.audit(t, ms, 'command.cancel_requested', a.actor,
+                         a.command_id)
+        end
+        Events.wake(t, 'cancel ' .. command.agent_id .. ' ' .. a.command_id)
+    end
+    return { 'OK', flat(command) }
+end
+
+function F.command_verdict(t, a)
+    local key = K.command(t, a.command_id)
+    if redis.call('EXISTS', key) == 0 then
+        return { 'not_found' }
+    end
+    redis.call('HSET', key, 'receipt_verdict', a.verdict)
+    return { 'OK' }
+end

@@ -1,0 +1,209 @@
+-- A command on its way: taken by the gateway that holds the agent, reported
+-- on, ended.
+
+-- how many of the queue lie beyond what was taken: those are still queued
+local function waiting(t, agent_id, drained)
+    return redis.call('ZCOUNT', K.queue(t, agent_id), '(' .. text(drained),
+                      '+inf') > 0
+end
+
+-- {agent}: what its MAC is over, and the MAC
+local function identity(t, id)
+    local list = {}
+    local names = { 'agent_id', 'ed_pk', 'x_pk', 'approved', 'revoked', 'mac' }
+    for i, value in ipairs({ fields(K.agent(t, id), unpack(names)) }) do
+        list[2 * i - 1], list[2 * i] = names[i], value
+    end
+    return list
+end
+
+-- Everything else a gateway checks before it signs.  origin: the command that a
+-- task call refers to, whose target it has.
+local function bundle(t, command)
+    local vm, own, bot, origin = {}, {}, {}, {}
+    if command.vm_uuid ~= '' then
+        vm = redis.call('HGETALL', K.vm(t, command.vm_uuid))
+        own, bot = Binding.of_vm(t, command.vm_uuid, mapped(vm).bot_id,
+                                 command.family)
+    end
+    if command.scope == 'task' then
+        origin = redis.call('HGETALL', K.command(t, command.target))
+    end
+    local principal = {}
+    if command.pkind ~= 'var' then
+        local key = command.pkind == 'token' and K.token or K.session
+        principal = redis.call('HGETALL', key(t, command.pkey))
+    end
+    return { flat(command), vm, own, bot, principal, origin }
+end
+
+-- The queue holds what was delivered, too; `drained` in the agent's record is
+-- the last seq that was taken.
+function F.take(t, a)
+    local refusal = Session.refused(t, a.agent_id, a.session)
+    if refusal then
+        return refusal
+    end
+    local ms, most = now(), math.max(num(a.limit), 1)
+    local agent, queue = K.agent(t, a.agent_id), K.queue(t, a.agent_id)
+    local drained = num((fields(agent, 'drained')))
+    local taken = {}
+    repeat
+        local list = redis.call('ZRANGEBYSCORE', queue, '(' .. text(drained),
+                                '+inf', 'WITHSCORES', 'LIMIT', 0,
+                                most - #taken)
+        for i = 1, #list, 2 do
+            local id = list[i]
+            local command = Command.current(t, ms, id)
+            drained = num(list[i + 1])
+            if not command then
+                redis.call('ZREM', queue, id)
+            elseif command.status == 'queued' then
+                command.status, command.delivered_at = 'delivered', text(ms)
+                redis.call('HSET', K.command(t, id), 'status', 'delivered',
+                           'delivered_at', text(ms), 'taken_by', a.session)
+                Command.set_due(t, id, command)
+                Events.command(t, ms, id, 'status', 'delivered')
+                taken[#taken + 1] = bundle(t, command)
+            end
+        end
+    until #list == 0 or #taken == most
+    redis.call('HSET', agent, 'drained', text(drained))
+    return { 'OK', identity(t, a.agent_id), taken,
+             waiting(t, a.agent_id, drained) and '1' or '0' }
+end
+
+-- Only the session that took a command knows that its frame never left.
+function F.untake(t, a)
+    local ms, returned = now(), 0
+    local agent = K.agent(t, a.agent_id)
+    local drained = num((fields(agent, 'drained')))
+    for _, id in ipairs(a.command_id) do
+        local key = K.command(t, id)
+        local command = record(key)
+        if command and command.status == 'delivered'
+           and command.agent_id == a.agent_id
+           and command.taken_by == a.session
+        then
+            command.status = 'queued'
+            redis.call('HSET', key, 'status', 'queued')
+            redis.call('HDEL', key, 'delivered_at', 'taken_by')
+            Command.set_due(t, id, command)
+            Events.command(t, ms, id, 'status', 'queued')
+            Command.expire(t, ms, id, command)
+            drained = math.min(drained, num(command.seq) - 1)
+            returned = returned + 1
+        end
+    end
+    if returned > 0 then
+        redis.call('HSET', agent, 'drained', text(drained))
+        Events.wake(t, 'cmd ' .. a.agent_id)
+    end
+    return { 'OK', text(returned) }
+end
+
+-- an agent's own command, or the reply that there is none for this session
+local function own(t, a)
+    local refusal = Session.refused(t, a.agent_id, a.session)
+    if refusal then
+        return nil, refusal
+    end
+    local command = record(K.command(t, a.command_id))
+    if not command or command.agent_id ~= a.agent_id
+       or command.status == 'queued'
+    then
+        return nil, { 'not_found' }
+    end
+    return command
+end
+
+function F.progress(t, a)
+    local command, refusal = own(t, a)
+    if not command then
+        return refusal
+    end
+    if Command.final(command) then
+        return { 'OK' }
+    end
+    local ms, list = now(), {}
+    if command.status == 'delivered' then
+        list = { 'status', 'running', 'accepted_at',
+                 a.accepted_at ~= '' and a.accepted_at or text(ms) }
+        Events.command(t, ms, a.command_id, 'status', 'running')
+    end
+    if a.percent ~= '' or a.stage ~= '' or a.message ~= '' then
+        for _, name in ipairs({ 'percent', 'stage', 'message' }) do
+            list[#list + 1] = name
+            list[#list + 1] = a[name]
+        end
+        local percent = whole(a.percent)
+        Events.command(t, ms, a.command_id, 'progress', 'running',
+                       '{"percent":' .. (percent and text(percent) or 'null')
+                       .. ',"stage":' .. json_string(a.stage)
+                       .. ',"message":' .. json_string(a.message) .. '}')
+    end
+    if #list > 0 then
+        put(K.command(t, a.command_id), list)
+    end
+    return { 'OK' }
+end
+
+function F.log(t, a)
+    local command, refusal = own(t, a)
+    if not command then
+        return refusal
+    end
+    if Command.final(command) then
+        return { 'OK' }
+    end
+    local ms, key = now(), K.log(t, a.command_id)
+    for _, line in ipairs(a.line) do
+        redis.call('RPUSH', key, text(ms) .. ' ' .. line)
+        Events.command(t, ms, a.command_id, 'log', command.status, line)
+    end
+    redis.call('LTRIM', key, -LIMIT.LOG_LINES_MAX, -1)
+    return { 'OK' }
+end
+
+-- May this result be taken?  A signed one replaces "nobody knows", and only
+-- that; the agent's own word that nobody knows stands.
+local function replaces(command, a)
+    if not Command.final(command) then
+        return true
+    end
+    return command.status == 'indeterminate' and a.receipt_signature ~= ''
+        and (command.receipt_signature == '' or a.status ~= 'indeterminate')
+end
+
+function F.finish(t, a)
+    local ms, id = now(), a.command_id
+    local actor = a.receipt_signature ~= '' and 'agent:' .. a.agent_id
+        or 'system'
+    local command = record(K.command(t, id))
+    if not FINAL[a.status] then
+        return { 'bad_request' }
+    end
+    if not command or command.agent_id ~= a.agent_id then
+        Events.audit(t, ms, 'command.unknown_result', actor, id,
+                     { 'agent_id', a.agent_id, 'status', a.status })
+        return { 'OK', 'unknown' }
+    end
+    if not replaces(command, a) then
+        return { 'OK', 'known' }
+    end
+    if Command.final(command) then
+        redis.call('HDEL', K.command(t, id), 'error_code', 'error_stage',
+                   'error_detail', 'result', 'receipt_verdict')
+        command.error_code = ''
+    end
+    Command.finish(t, ms, id, command, a.status, {
+        'accepted_at', command.accepted_at ~= '' and command.accepted_at
+                       or a.accepted_at,
+        'started', a.started, 'finished', a.finished, 'result', a.result,
+        'error_code', a.error_code, 'error_stage', a.error_stage,
+        'error_detail', a.error_detail, 'secrets', a.secrets,
+        'receipt_payload', a.receipt_payload,
+        'receipt_signature', a.receipt_signature,
+    }, actor)
+    return { 'OK', 'done' }
+end

@@ -1,0 +1,88 @@
+-- The tenant's events: audit entries and changes in one stream and one order.
+
+local Events = {}
+
+-- XADD and the word to those who listen.  word: what `live` says before the
+-- entry's id.
+local function emit(t, word, list)
+    local id = redis.call('XADD', K.events(t), 'MAXLEN', '~',
+                          LIMIT.EVENTS_MAX, '*', unpack(list))
+    redis.call('SPUBLISH', K.live(t), word .. ' ' .. id)
+    return id
+end
+
+-- An entry of the audit: numbered, and later chained and sealed.
+-- what: "agent.approved"; its first part is the event's type.
+-- more: further name, value pairs of the entry.
+function Events.audit(t, ms, what, actor, id, more)
+    local kind = string.match(what, '^%a+')
+    local entry = { 'event', what, 'actor', actor, 'id', id }
+    for i = 1, more and #more or 0 do
+        entry[#entry + 1] = more[i]
+    end
+    return emit(t, 'ev ' .. kind, {
+        'type', kind, 'ms', text(ms),
+        'n', text(redis.call('HINCRBY', t, 'audit', 1)),
+        'entry', json_object(entry),
+    })
+end
+
+-- A change that is no act of anybody (an agent came or went): in the stream,
+-- not in the audit's numbers.
+function Events.change(t, ms, what, id, more)
+    local kind = string.match(what, '^%a+')
+    local entry = { 'event', what, 'id', id }
+    for i = 1, more and #more or 0 do
+        entry[#entry + 1] = more[i]
+    end
+    return emit(t, 'ev ' .. kind, {
+        'type', kind, 'ms', text(ms), 'entry', json_object(entry),
+    })
+end
+
+-- A command's event.  kind: status, progress, log, done.  data: of progress a
+-- JSON object, of log the line.  audit: nil, or {what, actor, pairs ...}.
+function Events.command(t, ms, id, kind, status, data, audit)
+    local list = { 'type', 'command', 'ms', text(ms), 'command_id', id,
+                   'kind', kind, 'status', status }
+    if data then
+        list[#list + 1] = 'data'
+        list[#list + 1] = data
+    end
+    if audit then
+        local entry = { 'event', audit[1], 'actor', audit[2], 'id', id,
+                        'status', status }
+        for i = 3, #audit do
+            entry[#entry + 1] = audit[i]
+        end
+        list[#list + 1] = 'n'
+        list[#list + 1] = text(redis.call('HINCRBY', t, 'audit', 1))
+        list[#list + 1] = 'entry'
+        list[#list + 1] = json_object(entry)
+    end
+    return emit(t, 'cmd ' .. id .. ' ' .. status, list)
+end
+
+function Events.wake(t, message)
+    redis.call('SPUBLISH', K.wake(t), message)
+end
+
+function F.events_read(t, a)
+    local key = K.events(t)
+    local from = '-'
+    if a.after ~= '' then
+        if not string.find(a.after, '^%d+%-%d+$') then
+            return { 'bad_request' }
+        end
+        from = '(' .. a.after
+    end
+    local list = redis.pcall('XRANGE', key, from, '+', 'COUNT',
+                             math.min(math.max(num(a.limit), 1),
+                                      LIMIT.LIST_LIMIT_MAX))
+    if list.err then
+        return { 'bad_request' }
+    end
+    local oldest = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
+    local newest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+    return { 'OK', list, oldest and oldest[1] or '', newest and newest[1] or '' }
+end

@@ -1,0 +1,51 @@
+-- Registration: one function of the library for each line of
+-- vmops_functions.def, under the arguments, the key and the flags it says.
+
+local KEY = {
+    TENANT = { '^tenants/{[a-z0-9-]+}$', 'tenants/{<t>}' },
+    PLATFORM = { '^platform/{p}$', 'platform/{p}' },
+    SELECTOR = { '^pairings/[0-9A-Z]+$', 'pairings/<selector>' },
+}
+
+local function register(spec)
+    local name, args, rest = spec.name, spec.args, spec.rest
+    local want = #args .. (rest and ' or more' or '')
+        .. (#args == 1 and not rest and ' argument' or ' arguments')
+    local run = F[name]
+    local key = KEY[spec.key]
+
+    local function callback(keys, argv)
+        if #argv < #args or #argv > #args and not rest then
+            return redis.error_reply('ERR vmops_' .. name .. ' wants ' .. want)
+        end
+        if #keys ~= 1 or not string.find(keys[1], key[1]) then
+            return redis.error_reply('ERR vmops_' .. name .. ' wants one key, '
+                                     .. key[2])
+        end
+        local a = {}
+        for i = 1, #args do
+            a[args[i]] = argv[i]
+        end
+        if rest then
+            local list = {}
+            for i = #args + 1, #argv do
+                list[#list + 1] = argv[i]
+            end
+            a[rest] = list
+        end
+        -- a tenant that is not there: whoever asks learns no more than that
+        if spec.absent and redis.call('EXISTS', keys[1]) == 0 then
+            return { spec.absent }
+        end
+        return run(keys[1], a)
+    end
+
+    redis.register_function{
+        function_name = 'vmops_' .. name, callback = callback,
+        flags = spec.flags,
+    }
+end
+
+for i = 1, #FUNCTIONS do
+    register(FUNCTIONS[i])
+end

@@ -1,0 +1,127 @@
+-- The platform's own slot: beats, flags, tenants, its administrators.
+
+local Platform = {}
+
+local COHORTS = { 'internal', 'beta', 'production' }
+
+function Platform.audit(p, ms, what, actor, id, more)
+    local entry = { 'event', what, 'actor', actor, 'id', id }
+    for i = 1, more and #more or 0 do
+        entry[#entry + 1] = more[i]
+    end
+    redis.call('XADD', K.audit(p), 'MAXLEN', '~', LIMIT.PLATFORM_AUDIT_MAX, '*',
+               'ms', text(ms), 'actor', actor, 'entry', json_object(entry))
+end
+
+function F.version()
+    return { 'OK', VERSION }
+end
+
+function F.beat(p, a)
+    local ms = now()
+    local key = K.beats(p)
+    if a.incarnation ~= '' then
+        redis.call('ZADD', key, text(ms + num(a.ttl_ms)), a.incarnation)
+        redis.call('ZREMRANGEBYSCORE', key, '-inf', text(ms))
+    end
+    local cohorts = {}
+    for _, cohort in ipairs(COHORTS) do
+        local flags = redis.call('HGETALL', K.flags(p, cohort))
+        if #flags > 0 then
+            cohorts[#cohorts + 1] = { cohort, flags }
+        end
+    end
+    return { 'OK', redis.call('ZRANGEBYSCORE', key, '(' .. text(ms), '+inf'),
+             redis.call('HGETALL', K.flags(p, '')), cohorts }
+end
+
+function F.platform_principal(p, a)
+    local token = record(K.platform_token(p, a.hmac))
+    if not token then
+        return { 'unauthenticated' }
+    end
+    local within, used, reset =
+        Gate.count(K.platform_rate(p, 'requests:' .. token.token_id),
+                   num(a.cost), a.limit)
+    if not within then
+        return { 'rate_limited', text(reset) }
+    end
+    return { 'OK', flat(token), text(used), text(reset) }
+end
+
+function F.platform_token_add(p, a)
+    local ms = now()
+    put(K.platform_token(p, a.hmac), {
+        'token_id', a.token_id, 'role', a.role, 'name', a.name,
+        'created_at', text(ms), 'mac', a.mac,
+    })
+    Platform.audit(p, ms, 'token.created', 'platform:host', a.token_id,
+                   { 'name', a.name, 'role', a.role })
+    return { 'OK' }
+end
+
+function F.platform_tenant_add(p, a)
+    local added = redis.call('ZADD', K.tenants(p), 0, a.tenant)
+    if added == 1 then
+        Platform.audit(p, now(), 'tenant.created', a.actor, a.tenant)
+    end
+    return { 'OK', text(added) }
+end
+
+function F.platform_tenants(p, a)
+    return page(K.tenants(p), a.cursor, a.limit, function(name)
+        return name
+    end)
+end
+
+function F.flags_get(p, a)
+    return { 'OK', redis.call('HGETALL', K.flags(p, a.cohort)) }
+end
+
+function F.flags_set(p, a)
+    if #a.name_value % 2 ~= 0 then
+        return { 'bad_request' }
+    end
+    if #a.name_value > 0 then
+        put(K.flags(p, a.cohort), a.name_value)
+        Platform.audit(p, now(), 'flags.changed', a.actor, a.cohort,
+                       a.name_value)
+    end
+    return { 'OK', redis.call('HGETALL', K.flags(p, a.cohort)) }
+end
+
+function F.active_add(p, a)
+    local ms = text(now())
+    redis.call('ZADD', K.active(p), 'NX', ms, a.tenant)
+    redis.call('HSET', K.added(p), a.tenant, ms)
+    return { 'OK' }
+end
+
+function F.active_lease(p, a)
+    local ms = now()
+    local due = redis.call('ZRANGEBYSCORE', K.active(p), '-inf', text(ms),
+                           'LIMIT', 0, math.max(num(a.limit), 1))
+    for _, tenant in ipairs(due) do
+        redis.call('ZADD', K.active(p), text(ms + num(a.lease_ms)), tenant)
+    end
+    return { 'OK', due }
+end
+
+-- A worker that added it not long ago may be about to submit: it stays.
+function F.active_drop(p, a)
+    local added = num(redis.call('HGET', K.added(p), a.tenant) or '')
+    if now() - added > LIMIT.ACTIVE_KEEP_MS then
+        redis.call('ZREM', K.active(p), a.tenant)
+        redis.call('HDEL', K.added(p), a.tenant)
+    end
+    return { 'OK' }
+end
+
+function F.pairing_allow(p, a)
+    local key = K.platform_rate(p, 'pairing:' .. a.address)
+    local _, used, reset = Gate.count(key, num(a.fails), '')
+    if num(a.fails) == 0 and used >= num(a.limit) then
+        return { 'rate_limited', text(reset) }
+    end
+    return { 'OK' }
+end

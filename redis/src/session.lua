@@ -1,0 +1,163 @@
+-- Sessions of agents, for the gateway that holds their socket.  The session in
+-- the agent's record is the fencing token: who comes with another one is
+-- stale and changes nothing.
+
+local Session = {}
+
+-- Leave the record of the gateway an agent was held by.
+local function leave(t, gateway, id)
+    if gateway == '' then
+        return
+    end
+    redis.call('SREM', K.gateway(t, gateway), id)
+    if redis.call('EXISTS', K.gateway(t, gateway)) == 0 then
+        redis.call('ZREM', K.gateways(t), gateway)
+    end
+end
+
+-- the end of a session: presence goes, the agent is offline
+function Session.clear(t, ms, id, gateway)
+    redis.call('HDEL', K.agent(t, id), 'session', 'gateway', 'since',
+               'connected_since')
+    redis.call('HSET', K.agent(t, id), 'last_seen', text(ms))
+    leave(t, gateway, id)
+    Events.change(t, ms, 'agent.offline', id)
+end
+
+-- nil where this session is the agent's and nothing bars the agent; otherwise
+-- the reply that says so
+function Session.refused(t, id, session)
+    local agent = {}
+    agent.session, agent.revoked, agent.locked =
+        fields(K.agent(t, id), 'session', 'revoked', 'locked')
+    if session == '' or agent.session ~= session then
+        return { 'stale' }
+    end
+    local barred = Agent.barred(t, agent)
+    return barred and { barred } or nil
+end
+
+-- After the signature held.  An epoch below the record's was handed out before
+-- a later one was taken into use: two profiles live on one identity.
+function F.session_auth(t, a)
+    local key = K.agent(t, a.agent_id)
+    local agent = record(key)
+    local epoch = whole(a.epoch)
+    if not agent or not epoch then
+        return { 'unauthenticated' }
+    end
+    local barred = Agent.barred(t, agent)
+    if barred then
+        return { barred }
+    end
+
+    local ms = now()
+    local current, pending = num(agent.epoch), num(agent.epoch_pending)
+    if epoch < current then
+        redis.call('HSET', key, 'locked', '1')
+        Events.audit(t, ms, 'agent.locked', 'agent:' .. a.agent_id,
+                     a.agent_id, { 'epoch', text(current),
+                                   'presented', text(epoch) })
+        Events.wake(t, 'locked ' .. a.agent_id)
+        return { 'agent_locked' }
+    end
+    if epoch > math.max(current, pending) then
+        Events.audit(t, ms, 'agent.epoch_ahead', 'agent:' .. a.agent_id,
+                     a.agent_id, { 'epoch', text(current),
+                                   'presented', text(epoch) })
+    end
+
+    pending = text(math.max(epoch, pending) + 1)
+    redis.call('HSET', key, 'epoch', text(epoch), 'epoch_pending', pending)
+    return { 'OK', pending,
+             agent.approved == '1' and 'approved' or 'pending_approval',
+             redis.call('LINDEX', K.seals(t), -1) or '' }
+end
+
+function F.session_ready(t, a)
+    local key = K.agent(t, a.agent_id)
+    local agent = record(key)
+    local epoch, last = whole(a.epoch), whole(a.last_seq)
+    if not agent or not epoch or not last or a.session == ''
+       or a.incarnation == ''
+    then
+        return { 'stale' }
+    end
+    local barred = Agent.barred(t, agent)
+    if barred then
+        return { barred }
+    end
+    -- the current epoch is the one that made this session, and no other
+    local again = agent.session == a.session
+    if epoch < num(agent.epoch)
+       or epoch == num(agent.epoch) and not again and agent.session ~= ''
+    then
+        return { 'stale' }
+    end
+
+    local ms = now()
+    leave(t, agent.gateway, a.agent_id)
+    redis.call('ZADD', K.gateways(t), text(ms), a.incarnation)
+    redis.call('SADD', K.gateway(t, a.incarnation), a.agent_id)
+    put(key, filled({
+        'session', a.session, 'gateway', a.incarnation, 'since', text(ms),
+        'connected_since', again and agent.connected_since or text(ms),
+        'last_seen', text(ms), 'epoch', text(epoch),
+        'epoch_pending', text(math.max(epoch, num(agent.epoch_pending))),
+        'last_seq', text(math.max(last, num(agent.last_seq))),
+        'version', a.version, 'platform', a.platform,
+    }))
+    if again then
+        return { 'OK', '', '' }
+    end
+    if agent.session ~= '' then
+        Events.wake(t, 'replaced ' .. a.agent_id .. ' ' .. agent.session)
+    end
+    if not Agent.online(agent, a.live, ms) then
+        Events.change(t, ms, 'agent.online', a.agent_id)
+    end
+    return { 'OK', agent.session, agent.gateway }
+end
+
+function F.session_gone(t, a)
+    local session, gateway = fields(K.agent(t, a.agent_id),
+                                    'session', 'gateway')
+    if a.session == '' or session ~= a.session then
+        return { 'OK', '0' }
+    end
+    Session.clear(t, now(), a.agent_id, gateway)
+    return { 'OK', '1' }
+end
+
+function F.session_status(t, a)
+    local refusal = Session.refused(t, a.agent_id, a.session)
+    if refusal then
+        return refusal
+    end
+    local key = K.agent(t, a.agent_id)
+    local ms = now()
+    local keystore, key_id = fields(key, 'keystore', 'key_id')
+    put(key, filled({
+        'routes', a.routes, 'keystore', a.keystore, 'key_id', a.key_id,
+        'capabilities', a.capabilities, 'last_seen', text(ms),
+    }))
+    if a.keystore ~= '' and a.keystore ~= keystore
+       or a.key_id ~= '' and a.key_id ~= key_id
+    then
+        Events.change(t, ms, 'agent.keystore', a.agent_id,
+                      { 'keystore', a.keystore, 'key_id', a.key_id })
+    end
+    return { 'OK' }
+end
+
+-- An agent reads only secrets it made.
+function F.secret_read(t, a)
+    local ref = Secret.ref(a.ref)
+    if Session.refused(t, a.agent_id, a.session)
+       or fields(K.secret(t, ref), 'agent_id') ~= a.agent_id
+    then
+        return { 'not_found' }
+    end
+    local list = redis.call('HGETALL', K.version(t, ref, a.version))
+    return #list > 0 and { 'OK', list } or { 'not_found' }
+end

@@ -1,0 +1,114 @@
+-- Tenants, their license lease, and who acts in them.
+
+local Tenant = {}
+
+local SETTABLE = { name = true, cohort = true, status = true, ['flag:'] = true }
+
+-- {tenant}: its hash
+function Tenant.view(t)
+    return redis.call('HGETALL', t)
+end
+
+function F.tenant_create(t, a)
+    if redis.call('EXISTS', t) == 1 then
+        return { 'conflict' }
+    end
+    local ms = now()
+    put(t, {
+        'tenant', string.match(t, '{(.*)}'), 'name', a.name,
+        'cohort', a.cohort, 'status', 'active', 'created_at', text(ms),
+        'open', '0', 'agents', '0', 'audit', '0',
+    })
+    Events.audit(t, ms, 'tenant.created', a.actor,
+                 string.match(t, '{(.*)}'), { 'name', a.name })
+    Token.add(t, ms, a.hmac, {
+        'token_id', a.token_id, 'role', 'owner', 'name', a.token_name,
+        'mac', a.mac,
+    }, a.actor)
+    return { 'OK', Tenant.view(t) }
+end
+
+function F.tenant_get(t)
+    return { 'OK', Tenant.view(t) }
+end
+
+function F.tenant_set(t, a)
+    local list = settings(a.field_value, SETTABLE)
+    if not list then
+        return { 'bad_request' }
+    end
+    local before = fields(t, 'status')
+    put(t, list)
+    Events.audit(t, now(), 'tenant.changed', a.actor,
+                 string.match(t, '{(.*)}'), list)
+    local status = fields(t, 'status')
+    if status ~= 'active' and before == 'active' then
+        Events.wake(t, 'suspend')
+    end
+    return { 'OK', Tenant.view(t) }
+end
+
+function F.license_set(t, a)
+    put(t, {
+        'lic_plan', a.plan, 'lic_max_agents', a.max_agents,
+        'lic_max_vms', a.max_vms, 'lic_expires_at', a.expires_at,
+        'lic_grace_ms', a.grace_ms,
+    })
+    Events.audit(t, now(), 'license.set', a.actor, '', {
+        'plan', a.plan, 'max_agents', a.max_agents, 'max_vms', a.max_vms,
+        'expires_at', a.expires_at, 'grace_ms', a.grace_ms,
+    })
+    return { 'OK', Tenant.view(t) }
+end
+
+function F.license_get(t)
+    local tenant = record(t)
+    local status, grace = Gate.license(tenant, now())
+    return { 'OK', status, tenant.lic_plan, tenant.lic_expires_at, grace,
+             text(num(tenant.lic_max_agents)), text(num(tenant.lic_max_vms)),
+             text(num(tenant.agents)), text(redis.call('ZCARD', K.vms(t))) }
+end
+
+-- A principal's record, nil where it does not stand (any more).  One that
+-- nginx' variables name has none: an empty table.
+function Tenant.principal(t, pkind, pkey, subject, ms)
+    if pkind == 'var' then
+        return subject ~= '' and setmetatable({}, BLANK) or nil
+    end
+    local key = pkind == 'token' and K.token(t, pkey)
+        or pkind == 'session' and K.session(t, pkey)
+    local found = key and record(key)
+    if not found then
+        return nil
+    end
+    local left = found.expires_at ~= '' and num(found.expires_at) - ms
+    if left and left <= 0 then
+        return nil
+    end
+    if pkind == 'session' then
+        redis.call('PEXPIRE', key,
+                   text(math.min(left or LIMIT.SESSION_IDLE_S * 1000,
+                                 LIMIT.SESSION_IDLE_S * 1000)))
+    end
+    return found
+end
+
+-- what a principal's requests are counted under
+function Tenant.rate_key(t, pkind, pkey, subject)
+    return K.rate(t, 'requests:' .. pkind .. ':'
+                  .. (pkind == 'var' and subject or pkey))
+end
+
+function F.principal(t, a)
+    local found = Tenant.principal(t, a.pkind, a.pkey, a.subject, now())
+    if not found then
+        return { 'unauthenticated' }
+    end
+    local within, used, reset =
+        Gate.count(Tenant.rate_key(t, a.pkind, a.pkey, a.subject),
+                   num(a.cost), a.limit)
+    if not within then
+        return { 'rate_limited', text(reset) }
+    end
+    return { 'OK', flat(found), Tenant.view(t), text(used), text(reset) }
+end

@@ -1,0 +1,54 @@
+-- API tokens of a tenant.  The index holds "<token_id>:<hmac>": in order of
+-- ids, found by id, and no list or cursor shows an HMAC.
+
+local Token = {}
+
+local function token_id(member)
+    return string.match(member, '^[^:]*')
+end
+
+function Token.add(t, ms, hmac, list, actor)
+    local token = mapped(list)
+    list[#list + 1] = 'created_at'
+    list[#list + 1] = text(ms)
+    put(K.token(t, hmac), list)
+    redis.call('ZADD', K.tokens(t), 0, token.token_id .. ':' .. hmac)
+    Events.audit(t, ms, 'token.created', actor, token.token_id, {
+        'name', token.name, 'role', token.role,
+        'expires_at', token.expires_at,
+    })
+end
+
+function F.token_add(t, a)
+    if redis.call('ZCARD', K.tokens(t)) >= LIMIT.TOKENS_PER_TENANT then
+        return { 'conflict' }
+    end
+    Token.add(t, now(), a.hmac, {
+        'token_id', a.token_id, 'role', a.role, 'name', a.name,
+        'subject', a.subject, 'expires_at', a.expires_at, 'mac', a.mac,
+    }, a.actor)
+    return { 'OK' }
+end
+
+function F.token_list(t, a)
+    return page(K.tokens(t), a.cursor, a.limit, function(member)
+        local list = redis.call('HGETALL', K.token(t, string.match(member,
+                                                                   ':(.*)')))
+        return #list > 0 and list or nil
+    end, token_id)
+end
+
+function F.token_delete(t, a)
+    local members = redis.call('ZRANGEBYLEX', K.tokens(t),
+                               '[' .. a.token_id .. ':',
+                               '(' .. a.token_id .. ';')
+    if #members == 0 then
+        return { 'not_found' }
+    end
+    for _, member in ipairs(members) do
+        redis.call('DEL', K.token(t, string.match(member, ':(.*)')))
+        redis.call('ZREM', K.tokens(t), member)
+    end
+    Events.audit(t, now(), 'token.deleted', a.actor, a.token_id)
+    return { 'OK' }
+end
