@@ -13,8 +13,8 @@ my $site = VMOps::Site->new($s, tenant => 'acme');
 my $secret = VMOps::slurp($site->pve->token_secret_file) =~ s/\s+\z//r;
 
 is $site->command('start')->{json}{status}, 'succeeded', 'a start';
-$site->pve->control('POST', 'faults', { op => 'stop', vmid => 100,
-                                        fail => "no such token $secret" });
+$site->pve->control('POST', 'tasks/next', { type => 'qmstop', vmid => 100,
+                                            fail => "no such token $secret" });
 my $failed = $site->command('stop');
 is $failed->{json}{status}, 'failed', 'a task that names the secret fails';
 is_deeply [leaks_in($failed->{body}, secret => $secret)], [],

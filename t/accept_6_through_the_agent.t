@@ -11,7 +11,8 @@ my $s = VMOps->stack;
 my $site = VMOps::Site->new($s, tenant => 'acme');
 my $pve_port = $site->pve->port;
 
-$site->pve->control('PUT', 'guests/100', { durations => { start => 1.5 } });
+$site->pve->control('POST', 'tasks/next', { type => 'qmstart', vmid => 100,
+                                            duration => 1500 });
 my $id = $site->command('start', wait => 0)->{json}{command_id};
 
 # while it runs: who has a connection to the hypervisor
