@@ -39,7 +39,7 @@ file_key(const char *dir, uint8_t key[PLAT_WRAP_KEY], int create)
         return len == PLAT_WRAP_KEY ? 0 : PLAT_E;
     }
     if (rc != PLAT_ENOENT || !create) {
-        return PLAT_E;
+        return rc == PLAT_ENOENT || rc == PLAT_ETOOBIG ? PLAT_E : PLAT_EOPEN;
     }
 
     randombytes_buf(key, PLAT_WRAP_KEY);
@@ -79,8 +79,13 @@ file_unwrap(const char *dir, const uint8_t *wrapped, size_t len,
     int      rc;
     uint8_t  outer[PLAT_WRAP_KEY];
 
-    if (len != WRAP_LEN || file_key(dir, outer, 0) != 0) {
+    if (len != WRAP_LEN) {
         return PLAT_E;
+    }
+
+    rc = file_key(dir, outer, 0);
+    if (rc != 0) {
+        return rc;
     }
 
     rc = crypto_aead_xchacha20poly1305_ietf_decrypt(key, NULL, NULL,

@@ -173,8 +173,9 @@ int plat_read_stdin(char *data, size_t size, size_t *len);
 
 /*
  * A way to wrap a file's key; id is written into the file, so a later version
- * with a better way still opens it.  dir is where a wrap may keep a file of
- * its own.  wrap: 0 or PLAT_E.  unwrap: 0, or PLAT_E if it cannot.
+ * with a better way still opens it.  dir is where a way may keep a file of
+ * its own.  wrap: 0 or not.  unwrap: 0; PLAT_E if the key cannot be had back at
+ * all; anything else if it only failed now.
  */
 typedef struct {
     uint8_t      id;

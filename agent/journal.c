@@ -1,0 +1,355 @@
+
+/* The journal's statements. */
+
+#include <string.h>
+
+#include "journal.h"
+#include "vmops_banned.h"
+
+
+#define ROW                                                                   \
+    "SELECT id, seq, state, service, action, payload, key_id, sig, received," \
+    " started, finished, upid, status, error, result, result_sig, outbox,"    \
+    " changed FROM commands "
+
+#define CHANGED  "(SELECT ifnull(max(changed), 0) + 1 FROM commands)"
+
+
+int
+journal_paired(db_t *db, const vmops_uuid_t *agent)
+{
+    int            same, rc;
+    char           text[VMOPS_UUID_TEXT + 1];
+    sqlite3_stmt  *st;
+
+    vmops_uuid_format(text, agent);
+
+    db_lock(db);
+    rc = db_begin(db);
+
+    st = db_query(db, "SELECT 1 FROM meta WHERE name = 'agent' AND value = ?",
+                  "t", text);
+    same = st != NULL && sqlite3_step(st) == SQLITE_ROW;
+    sqlite3_finalize(st);
+
+    if (rc == 0 && !same) {
+        rc = db_run(db, "DELETE FROM commands", "")
+             || db_run(db, "DELETE FROM meta WHERE name IN"
+                       " ('last_seq', 'audit_head')", "")
+             || db_run(db, "INSERT OR REPLACE INTO meta VALUES ('agent', ?)",
+                       "t", text);
+    }
+
+    if (rc == 0
+        && db_run(db, "INSERT OR REPLACE INTO meta VALUES ('epoch', 0)", "")
+           == 0
+        && db_commit(db) == 0)
+    {
+        db_unlock(db);
+        return 0;
+    }
+
+    db_rollback(db);
+    db_unlock(db);
+
+    return -1;
+}
+
+
+uint64_t
+journal_epoch(db_t *db)
+{
+    return (uint64_t) db_meta_int(db, "epoch", 0);
+}
+
+
+int
+journal_set_epoch(db_t *db, uint64_t epoch)
+{
+    return epoch <= INT64_MAX
+           ? db_meta_set_int(db, "epoch", (int64_t) epoch) : -1;
+}
+
+
+uint64_t
+journal_last_seq(db_t *db)
+{
+    return (uint64_t) db_meta_int(db, "last_seq", 0);
+}
+
+
+/* Under the lock, inside the transaction. */
+
+static intake_t
+intake_judge(db_t *db, const vmops_cmd_t *cmd)
+{
+    intake_t       rc = INTAKE_NEW;
+    sqlite3_stmt  *st;
+
+    st = db_query(db, "SELECT state FROM commands WHERE id = ?", "u",
+                  &cmd->id);
+    if (st == NULL) {
+        return INTAKE_ERROR;
+    }
+    if (sqlite3_step(st) == SQLITE_ROW) {
+        rc = sqlite3_column_int(st, 0) == JOURNAL_ENDED ? INTAKE_ENDED
+                                                        : INTAKE_KNOWN;
+    }
+    sqlite3_finalize(st);
+
+    if (rc != INTAKE_NEW) {
+        return rc;
+    }
+
+    st = db_query(db, "SELECT 1 FROM meta WHERE name = 'last_seq'"
+                  " AND value >= ? UNION ALL SELECT 1 FROM commands"
+                  " WHERE idem = ? AND received > ?", "ibi",
+                  (int64_t) cmd->seq,
+                  vmops_span(cmd->has_idem ? cmd->idem : NULL,
+                             cmd->has_idem ? sizeof(cmd->idem) : 0),
+                  (int64_t) (plat_wall_ms() - VMOPS_AGENT_IDEM_S * 1000ull));
+    if (st == NULL) {
+        return INTAKE_ERROR;
+    }
+    if (sqlite3_step(st) == SQLITE_ROW) {
+        rc = INTAKE_REPLAY;
+    }
+    sqlite3_finalize(st);
+
+    return rc;
+}
+
+
+intake_t
+journal_intake(db_t *db, const vmops_cmd_t *cmd,
+    const vmops_signed_frame_t *frame)
+{
+    intake_t  rc;
+
+    if (cmd->seq > INT64_MAX) {
+        return INTAKE_REPLAY;
+    }
+
+    db_lock(db);
+
+    if (db_begin(db) != 0) {
+        db_unlock(db);
+        return INTAKE_ERROR;
+    }
+
+    rc = intake_judge(db, cmd);
+
+    if (rc == INTAKE_NEW
+        && (db_run(db, "INSERT INTO commands (id, seq, idem, state, service,"
+                   " action, payload, key_id, sig, received, changed)"
+                   " VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, " CHANGED ")",
+                   "uibssbsbi", &cmd->id, (int64_t) cmd->seq,
+                   vmops_span(cmd->has_idem ? cmd->idem : NULL,
+                              cmd->has_idem ? sizeof(cmd->idem) : 0),
+                   cmd->service, cmd->action, frame->payload, frame->key_id,
+                   vmops_span(frame->sig, sizeof(frame->sig)),
+                   (int64_t) plat_wall_ms()) != 0
+            || db_run(db, "INSERT OR REPLACE INTO meta VALUES ('last_seq', ?)",
+                      "i", (int64_t) cmd->seq) != 0
+            || db_commit(db) != 0))
+    {
+        rc = INTAKE_ERROR;
+    }
+
+    if (rc != INTAKE_NEW) {
+        db_rollback(db);
+    }
+
+    db_unlock(db);
+
+    return rc;
+}
+
+
+int
+journal_started(db_t *db, const vmops_uuid_t *id)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = db_run(db, "UPDATE commands SET state = 1, started = ifnull(started,"
+                " ?), changed = " CHANGED " WHERE id = ? AND state < 3",
+                "iu", (int64_t) plat_wall_ms(), id);
+    if (rc == 0 && db_changes(db) != 1) {
+        rc = -1;
+    }
+    db_unlock(db);
+
+    return rc;
+}
+
+
+int
+journal_followed(db_t *db, const vmops_uuid_t *id, vmops_span_t upid)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = db_run(db, "UPDATE commands SET state = 2, upid = ?, changed = "
+                CHANGED " WHERE id = ? AND state < 3", "su", upid, id);
+    db_unlock(db);
+
+    return rc;
+}
+
+
+int
+journal_ended(db_t *db, const vmops_uuid_t *id, const char *status,
+    vmops_span_t error, vmops_span_t result, const uint8_t sig[VMOPS_SIG])
+{
+    int  rc;
+
+    db_lock(db);
+    rc = db_run(db, "UPDATE commands SET state = 3, status = ?, error = ?,"
+                " result = ?, result_sig = ?, finished = ?, outbox = 1,"
+                " changed = " CHANGED " WHERE id = ? AND state < 3",
+                "tsbbiu", status, error, result, vmops_span(sig, VMOPS_SIG),
+                (int64_t) plat_wall_ms(), id);
+    db_unlock(db);
+
+    return rc;
+}
+
+
+int
+journal_confirmed(db_t *db, const vmops_uuid_t *id)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = db_run(db, "UPDATE commands SET outbox = 0, changed = " CHANGED
+                " WHERE id = ? AND outbox = 1", "u", id);
+    db_unlock(db);
+
+    return rc;
+}
+
+
+static int
+row_read(sqlite3_stmt *st, journal_row_t *row)
+{
+    memset(row, 0, sizeof(*row));
+
+    row->seq = (uint64_t) sqlite3_column_int64(st, 1);
+    row->state = (journal_state_t) sqlite3_column_int(st, 2);
+    row->service = db_text(st, 3);
+    row->action = db_text(st, 4);
+    row->payload = db_blob(st, 5);
+    row->key_id = db_text(st, 6);
+    row->sig = db_blob(st, 7);
+    row->received = (uint64_t) sqlite3_column_int64(st, 8);
+    row->started = (uint64_t) sqlite3_column_int64(st, 9);
+    row->finished = (uint64_t) sqlite3_column_int64(st, 10);
+    row->upid = db_text(st, 11);
+    row->status = db_text(st, 12);
+    row->error = db_text(st, 13);
+    row->result = db_blob(st, 14);
+    row->result_sig = db_blob(st, 15);
+    row->outbox = sqlite3_column_int(st, 16);
+    row->changed = (uint64_t) sqlite3_column_int64(st, 17);
+
+    return vmops_uuid_parse(&row->id, db_text(st, 0));
+}
+
+
+/* Consumes the statement; the lock is held. */
+
+static int
+walk_rows(sqlite3_stmt *st, journal_walk_t walk, void *data)
+{
+    int            rc = 0, step = SQLITE_DONE;
+    journal_row_t  row;
+
+    if (st == NULL) {
+        return -1;
+    }
+
+    while (rc == 0 && (step = sqlite3_step(st)) == SQLITE_ROW) {
+        rc = row_read(st, &row) == 0 ? walk(data, &row) : -1;
+    }
+
+    sqlite3_finalize(st);
+
+    return rc == 0 && step != SQLITE_DONE ? -1 : rc;
+}
+
+
+int
+journal_one(db_t *db, const vmops_uuid_t *id, journal_walk_t walk, void *data)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = walk_rows(db_query(db, ROW "WHERE id = ?", "u", id), walk, data);
+    db_unlock(db);
+
+    return rc;
+}
+
+
+int
+journal_open_ones(db_t *db, journal_walk_t walk, void *data)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = walk_rows(db_query(db, ROW "WHERE state < 3 ORDER BY seq", ""), walk,
+                   data);
+    db_unlock(db);
+
+    return rc;
+}
+
+
+int
+journal_outbox(db_t *db, journal_walk_t walk, void *data)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = walk_rows(db_query(db, ROW "WHERE outbox = 1 ORDER BY seq", ""), walk,
+                   data);
+    db_unlock(db);
+
+    return rc;
+}
+
+
+int
+journal_changes(db_t *db, uint64_t after, int limit, journal_walk_t walk,
+    void *data)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = walk_rows(db_query(db, "SELECT * FROM (" ROW "WHERE changed > ?"
+                            " ORDER BY changed DESC LIMIT ?) ORDER BY changed",
+                            "ii", (int64_t) after, (int64_t) limit), walk,
+                   data);
+    db_unlock(db);
+
+    return rc;
+}
+
+
+int
+journal_prune(db_t *db)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = db_run(db, "DELETE FROM commands WHERE state = 3 AND outbox = 0"
+                " AND received < ? AND (received < ? OR seq <= (SELECT seq"
+                " FROM commands ORDER BY seq DESC LIMIT 1 OFFSET ?))", "iii",
+                (int64_t) (plat_wall_ms() - VMOPS_AGENT_IDEM_S * 1000ull),
+                (int64_t) (plat_wall_ms() - JOURNAL_KEPT_MS),
+                (int64_t) JOURNAL_KEPT);
+    db_unlock(db);
+
+    return rc;
+}

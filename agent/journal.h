@@ -1,0 +1,104 @@
+
+/*
+ * The journal (security.md, Commands and results): each command is written
+ * here, on the disk, before its effect; its end is written before it is told
+ * to anybody.  The ended ones whose result the gateway has not confirmed are
+ * the outbox.
+ */
+
+#ifndef VMOPS_JOURNAL_H
+#define VMOPS_JOURNAL_H
+
+
+#include "db.h"
+#include "vmops_proto.h"
+
+
+#define JOURNAL_KEPT_MS   (30ull * 86400 * 1000)
+#define JOURNAL_KEPT      10000
+#define JOURNAL_UPID_MAX  255
+
+typedef enum {
+    JOURNAL_ACCEPTED = 0,   /* taken in; no effect yet */
+    JOURNAL_STARTED,        /* the effect may have taken place */
+    JOURNAL_FOLLOWED,       /* it is the task `upid` of its target */
+    JOURNAL_ENDED
+} journal_state_t;
+
+typedef enum {
+    INTAKE_NEW = 0,         /* written: may run */
+    INTAKE_KNOWN,           /* taken in before, not ended */
+    INTAKE_ENDED,           /* taken in before, and ended */
+    INTAKE_REPLAY,          /* another one with this seq or idem, or later */
+    INTAKE_ERROR            /* could not be written: must not run */
+} intake_t;
+
+/* A command as it stands; spans are valid during the callback. */
+
+typedef struct {
+    vmops_uuid_t     id;
+    uint64_t         seq;
+    journal_state_t  state;
+    vmops_span_t     service;
+    vmops_span_t     action;
+    vmops_span_t     payload;       /* of the cmd frame: p, k, s */
+    vmops_span_t     key_id;
+    vmops_span_t     sig;
+    uint64_t         received;      /* Unix ms; 0: not yet */
+    uint64_t         started;
+    uint64_t         finished;
+    vmops_span_t     upid;
+    vmops_span_t     status;
+    vmops_span_t     error;
+    vmops_span_t     result;        /* the signed payload */
+    vmops_span_t     result_sig;
+    int              outbox;
+    uint64_t         changed;       /* grows with every change of any row */
+} journal_row_t;
+
+/* 0 to go on, anything else ends the walk. */
+typedef int (*journal_walk_t)(void *data, const journal_row_t *row);
+
+/*
+ * Begins the life of a newly paired identity: epoch 0, and, if it is another
+ * agent than before, no past at all.  0, or -1.
+ */
+int journal_paired(db_t *db, const vmops_uuid_t *agent);
+
+/* The epoch to present; journal_set_epoch() returns once it is on disk. */
+uint64_t journal_epoch(db_t *db);
+int journal_set_epoch(db_t *db, uint64_t epoch);
+uint64_t journal_last_seq(db_t *db);
+
+/* Takes in a command whose signature held: one transaction, on the disk. */
+intake_t journal_intake(db_t *db, const vmops_cmd_t *cmd,
+    const vmops_signed_frame_t *frame);
+
+/* Before the effect; with the task's UPID as soon as it is known. */
+int journal_started(db_t *db, const vmops_uuid_t *id);
+int journal_followed(db_t *db, const vmops_uuid_t *id, vmops_span_t upid);
+
+/* The end: its signed result is in the outbox from now on. */
+int journal_ended(db_t *db, const vmops_uuid_t *id, const char *status,
+    vmops_span_t error, vmops_span_t result, const uint8_t sig[VMOPS_SIG]);
+
+/* The gateway has it. */
+int journal_confirmed(db_t *db, const vmops_uuid_t *id);
+
+/*
+ * Walks: one command; those not ended; the outbox; those changed after a
+ * change number, oldest change first.  The walk holds the database's lock:
+ * callbacks use nothing of this interface.  0, the callback's value, or -1.
+ */
+int journal_one(db_t *db, const vmops_uuid_t *id, journal_walk_t walk,
+    void *data);
+int journal_open_ones(db_t *db, journal_walk_t walk, void *data);
+int journal_outbox(db_t *db, journal_walk_t walk, void *data);
+int journal_changes(db_t *db, uint64_t after, int limit, journal_walk_t walk,
+    void *data);
+
+/* Forgets ended, confirmed commands that are old or too many. */
+int journal_prune(db_t *db);
+
+
+#endif /* VMOPS_JOURNAL_H */
