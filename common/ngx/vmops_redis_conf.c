@@ -163,10 +163,6 @@ vmops_redis_conf_address(ngx_conf_t *cf, vmops_redis_conf_t *rc,
         return NGX_CONF_ERROR;
     }
 
-    if (u.uri.len) {
-        return "wants an address without a path";
-    }
-
     rc->url = value[1];
     rc->addrs = u.addrs;
     rc->naddrs = u.naddrs;

@@ -384,10 +384,16 @@ vmops_redis_lost(vmops_redis_conn_t *conn, vmops_redis_lost_e why,
     if (!(conn->told & ((ngx_uint_t) 1 << why))) {
         conn->told |= (ngx_uint_t) 1 << why;
 
-        ngx_log_error(NGX_LOG_ERR, &conn->log, 0,
-                      "redis: %s%s%V, %ui calls failed",
-                      vmops_redis_reasons[why], detail ? ": " : "",
-                      detail ? detail : &empty, ready ? conn->ncalls : 0);
+        if (ready) {
+            ngx_log_error(NGX_LOG_ERR, &conn->log, 0,
+                          "redis: %s, %ui calls failed",
+                          vmops_redis_reasons[why], conn->ncalls);
+
+        } else {
+            ngx_log_error(NGX_LOG_ERR, &conn->log, 0, "redis: %s%s%V",
+                          vmops_redis_reasons[why], detail ? ": " : "",
+                          detail ? detail : &empty);
+        }
     }
 
     vmops_redis_release(conn);

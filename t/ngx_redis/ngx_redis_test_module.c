@@ -13,7 +13,7 @@
  *     call        a, deadline: the reply as text; 503 refused, 504 none
  *     pipe        a, n, size, deadline, detach: n times the command followed by
  *                 its number, padded to size; detach=k: every k-th is detached
- *     subscribe   id, channel; unsubscribe id; events id
+ *     subscribe   id, a: the channel; unsubscribe id; events id
  *     stat        counters of the worker; beat: what it knows
  */
 
@@ -505,18 +505,17 @@ redis_test_sub(ngx_http_request_t *r)
 static ngx_int_t
 redis_test_subscribe(ngx_http_request_t *r)
 {
-    ngx_str_t          channel;
+    ngx_str_t          argv[REDIS_TEST_ARGS];
     redis_test_sub_t  *s;
 
     s = redis_test_sub(r);
 
-    if (s->sub || ngx_http_arg(r, (u_char *) "channel", 7, &channel) != NGX_OK)
-    {
+    if (s->sub || redis_test_argv(r, argv) != 1) {
         return NGX_HTTP_BAD_REQUEST;
     }
 
     s->len = 0;
-    s->sub = vmops_redis_subscribe(redis, &channel, redis_test_message,
+    s->sub = vmops_redis_subscribe(redis, &argv[0], redis_test_message,
                                    redis_test_state, s);
 
     if (s->sub == NULL) {

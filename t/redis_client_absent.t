@@ -1,0 +1,37 @@
+#!/usr/bin/perl
+
+# No server at the start: calls are refused at once, one line is logged, and the
+# client comes up with the server.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Time::HiRes qw(time);
+use VMOps::RedisClient;
+
+my $t = VMOps::RedisClient->new;
+$t->nginx_start;
+
+my $start = time;
+is(scalar $t->get('/call', 'a=PING'), "503 refused\n", 'refused');
+like(scalar $t->get('/pipe', 'n=50', 'a=ECHO'), qr/ refused=50 ok=0 none=0/,
+     'no callback runs');
+cmp_ok(time - $start, '<', 0.2, 'at once');
+
+# some tries later
+
+ok($t->wait_for(5, sub { time > $start + 1 }), 'a second');
+my @lines = $t->log =~ /(redis: cannot connect)/g;
+is(scalar @lines, 1, 'said once');
+@lines = $t->log =~ /(connect\(\) to unix)/g;
+is(scalar @lines, 1, 'by nginx, too');
+
+$t->redis_start('redis');
+ok($t->ready, 'comes up');
+like($t->redis('CLIENT', 'LIST'), qr/ name=redis-test\.\d+\.commands /,
+     'named');
+
+$t->done;

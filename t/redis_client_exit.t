@@ -1,0 +1,83 @@
+#!/usr/bin/perl
+
+# Reload and quit under load: requests in flight are answered, no worker stays,
+# no socket is left open.
+# tags: asan
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Time::HiRes qw(time);
+use VMOps::RedisClient;
+
+my $t = VMOps::RedisClient->new;
+$t->redis_start('redis');
+$t->nginx_start(workers => 2);
+ok($t->ready, 'ready');
+
+sub workers {
+    my @names = $t->redis('CLIENT', 'LIST') =~ /name=redis-test\.\d+\.comm/g;
+    return scalar @names;
+}
+
+$t->get('/subscribe', "id=$_", "a=c$_") for 0 .. 7;
+
+# some calls are pending while the workers change
+
+for my $round (1 .. 4) {
+    $t->redis('CLIENT', 'PAUSE', 300, 'ALL');
+
+    my @socks = map { $t->start('/call', 'a=ECHO', "a=$round.$_") } 1 .. 40;
+    push @socks, map { $t->start('/pipe', 'n=200', 'a=ECHO') } 1 .. 10;
+
+    $t->wait_for(2, sub { $t->fields('/stat')->{pending} });
+    $t->nginx_signal('HUP');
+
+    my @bad = grep { !/^200 (?:\$$round\.|.* ok=200 none=0 disorder=0)/s }
+              map { scalar $t->finish($_) } @socks;
+    is("@bad", '', "reload $round: all answered");
+}
+
+my $start = time;
+ok($t->wait_for(10, sub { workers() == 2 }), 'old workers have gone');
+diag(sprintf 'old workers gone after %.0f ms', (time - $start) * 1000);
+
+# a fast shutdown and a graceful one with calls pending
+
+$t->redis('CLIENT', 'PAUSE', 500, 'ALL');
+my @socks = map { $t->start('/call', 'a=ECHO', "a=last$_") } 1 .. 20;
+$t->wait_for(2, sub { $t->fields('/stat')->{pending} });
+
+$start = time;
+$t->nginx_signal('QUIT');
+my @bad = grep { !/^200 \$last/ } map { scalar $t->finish($_) } @socks;
+is("@bad", '', 'quit: all answered');
+ok($t->nginx_ended(10), 'nginx ends');
+diag(sprintf 'quit in %.0f ms with a pause of 500 ms', (time - $start) * 1000);
+
+my @hooks = $t->log =~ /redis test: graceful exit begins/g;
+is(scalar @hooks, 10, 'each worker heard of its graceful exit');
+unlike($t->log, qr/open socket .* left/, 'no open socket');
+
+$t->nginx_start(workers => 2);
+ok($t->ready, 'ready');
+$t->redis('CLIENT', 'PAUSE', 500, 'ALL');
+@socks = map { $t->start('/call', 'a=ECHO', 'a=x') } 1 .. 20;
+$t->wait_for(2, sub { $t->fields('/stat')->{pending} });
+$t->nginx_signal('TERM');
+ok($t->nginx_ended(5), 'a fast shutdown ends, too');
+
+# without a server: the backoff keeps no worker alive
+
+$t->redis_kill;
+$t->nginx_start(workers => 2);
+$t->wait_for(5, sub { $t->log =~ /cannot connect/ });
+$start = time;
+$t->nginx_signal('QUIT');
+ok($t->nginx_ended(5), 'quit without a server');
+cmp_ok(time - $start, '<', 1.5, 'at once');
+
+$t->done;
