@@ -95,7 +95,8 @@ tools: $(patsubst conf/vmops_%.c,$(B)/conf/vmops-%,$(wildcard conf/vmops_*.c))
 $(B)/conf/vmops-%: $(B)/conf/vmops_%.o $(B)/common/libvmops_common.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(KEYS_LIBS)
 
--include $(shell test -d $(B) && find $(B) -name '*.d' -not -path '*/nginx*')
+-include $(shell find $(wildcard $(addprefix $(B)/,common agent conf t/unit \
+          t/bench asan)) /dev/null -name '*.d')
 
 
 # nginx modules: nginx's own build, in build/nginx.  It knows no dependency of
@@ -228,10 +229,10 @@ check-asan: all asan
 
 LINT_SH   := configure.sh .ci/run
 LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate \
-             t/*.t t/lib/*.pm t/lib/*/*.pm t/pve/pve-sim t/lint/*)
+             t/*.t t/lib/*.pm t/lib/*/*.pm t/pve/pve-sim t/bench/run t/lint/style)
 LINT_C    := $(wildcard agent/*.[ch] agent/*/*.[ch] common/*.[ch] \
              common/ngx/*.[ch] ngx_*_module/*.[ch] include/*.h include/*.def \
-             conf/*.c t/unit/*.[ch])
+             conf/*.c t/unit/*.[ch] t/bench/*.c)
 CPPCHECK  := cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
              --enable=warning,performance,portability \
              --suppressions-list=t/lint/cppcheck.txt $(INCLUDE) -Iagent -j2 \
@@ -268,6 +269,15 @@ install: all
 	    $(B)/redis/vmops.lua $(B)/redis/users.acl; do \
 	  $(INSTALL) -m 644 $$file $(SHARE)/$${file##*/} || exit 1; done
 
+# Rates and latencies on this machine, beside nginx's own `return 200`.
+
+$(B)/t/bench/http_load: $(B)/t/bench/http_load.o
+	$(CC) $(LDFLAGS) -o $@ $^
+
+bench: all $(B)/t/bench/http_load
+	perl -It/lib t/bench/run
+
+
 clean:
 	rm -rf $(B)
 
@@ -279,6 +289,7 @@ help:
 	@echo 'make test        all tests; TESTS="t/a.t t/b.t" for some of them'
 	@echo 'make test-full   the same with many more rounds'
 	@echo 'make check-asan  unit tests and the agent with sanitizers'
+	@echo 'make bench       rates and latencies; SECONDS=5 for each'
 	@echo 'make lint        style, shellcheck, perl -c, cppcheck, luacheck'
 	@echo 'make install     DESTDIR=, PREFIX=, NGX_DEST= say where'
 	@echo 'make clean       removes build/'
