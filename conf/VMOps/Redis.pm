@@ -28,6 +28,13 @@ sub new {
 # dies with the server's text on an error reply
 sub call {
     my ($self, @args) = @_;
+    $self->send(@args);
+    return $self->receive;
+}
+
+# the two halves of it, for several connections at once
+sub send {
+    my ($self, @args) = @_;
     $self->{deadline} = time + $self->{timeout};
     my $out = '*' . @args . "\r\n";
     for my $arg (@args) {
@@ -41,6 +48,10 @@ sub call {
         die "redis: connection lost: $!\n" unless defined $n;
         substr $out, 0, $n, '';
     }
+}
+
+sub receive {
+    my ($self) = @_;
     my ($reply, $error) = $self->_reply;
     die "redis: $error\n" if defined $error;
     return $reply;
