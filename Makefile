@@ -125,7 +125,7 @@ NGX_ADD  := --builddir=$(NGX_OBJS) --with-cc-opt='$(NGX_CC)' \
             $(MODULE_CONFIGS:%/config=--add-dynamic-module=$(TOP)/%)
 NGX_MAKE  = +$(MAKE) --no-print-directory -C $(NGX_WORK) \
             -f $(NGX_OBJS)/Makefile \
-            $(patsubst %,-f %,$(shell find $(NGX_OBJS)/addon -name '*.d'))
+            $(patsubst %,-f %,$(shell find $(NGX_OBJS)/addon 2>/dev/null -name '*.d'))
 
 ifeq ($(NGINX_TREE),source)
 
