@@ -4,7 +4,7 @@
  * the gateway and the agent each have their own around it.
  *
  * Functions that judge the peer return VMOPS_WS_OK, VMOPS_WS_MORE, or the
- * close code (1002, 1007, 1009) the connection has to be failed with.
+ * close code (1002, 1007, 1008, 1009) to fail the connection with.
  */
 
 #ifndef VMOPS_WS_FRAME_H
@@ -132,8 +132,9 @@ void vmops_ws_reasm_init(vmops_ws_reasm_t *r, vmops_ws_side_t side);
 /*
  * Takes bytes from *p up to end, advances *p and reports at most one event;
  * call again until VMOPS_WS_EV_NONE.  Text is checked as UTF-8 as it arrives
- * (1007), a message's size from each header alone (1009).  An empty message
- * or last fragment is a DATA event of no bytes with `end`.
+ * (1007), a message's size from each header alone (1009), its fragments are
+ * counted (1008).  An empty message or last fragment is a DATA event of no
+ * bytes with `end`.
  * VMOPS_WS_OK, or the close code; after one, do not call again.
  */
 int vmops_ws_reasm_feed(vmops_ws_reasm_t *r, uint8_t **p, const uint8_t *end,
