@@ -168,6 +168,42 @@ sub _reply {
     return substr $buf, 0, $rest;
 }
 
+# the function library, and the user "vmops" as redis/generate writes them; the
+# latter returns the arguments of the directive
+
+sub _generate {
+    my ($self) = @_;
+    mkdir "$self->{dir}/generated";
+    system("$top/redis/generate", "$self->{dir}/generated") == 0
+        or die 'redis/generate failed';
+    return;
+}
+
+sub library {
+    my ($self) = @_;
+    $self->_generate;
+    return $self->slurp('generated/vmops.lua');
+}
+
+sub redis_acl {
+    my ($self) = @_;
+    my $dir = $self->{dir};
+
+    $self->_generate;
+
+    my ($rules) = $self->slurp('generated/users.acl') =~ /^user vmops (.*)$/m;
+    my $reply = $self->redis('ACL', 'SETUSER', 'vmops', 'reset',
+                             split(' ', $rules), '>test-password');
+    die $reply if $reply ne 'OK';
+
+    open my $f, '>', "$dir/vmops.pass" or die $!;
+    chmod 0600, $f;
+    print $f "test-password\n";
+    close $f;
+
+    return "unix:$dir/redis.sock user=vmops password_file=vmops.pass";
+}
+
 # nginx: %opt has server (arguments of the directive), http (more of it),
 # workers
 
@@ -249,13 +285,13 @@ sub nginx_start {
     return;
 }
 
-# a reload with another server; returns when the old worker has gone
+# a reload with another server (and http); returns when the old worker has gone
 
 sub reload {
-    my ($self, $server) = @_;
+    my ($self, $server, $http) = @_;
     my $pid = $self->fields('/stat')->{pid};
 
-    $self->nginx_conf(server => $server);
+    $self->nginx_conf(server => $server, http => $http);
     $self->nginx_signal('HUP');
 
     $self->wait_for(10, sub { !-e "/proc/$pid" })
