@@ -40,7 +40,7 @@ static const char *const  schema[] = {
     /* vault_store.c */
     "CREATE TABLE secrets ("
     " id TEXT PRIMARY KEY, tenant TEXT NOT NULL, kind INTEGER NOT NULL,"
-    " label TEXT NOT NULL, via TEXT, endpoint BLOB NOT NULL,"
+    " label TEXT NOT NULL, via TEXT, endpoint TEXT NOT NULL,"
     " floors BLOB NOT NULL, mac BLOB NOT NULL,"
     " rotate_asked INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;",
 

@@ -34,8 +34,7 @@ typedef struct {
     uint8_t       has_via;
     vmops_uuid_t  via;
     uint8_t       rotate_asked;
-    uint8_t       readable;     /* this row's MAC holds under our keystore;
-                                   otherwise endpoint is empty */
+    uint8_t       readable;     /* this row's MAC holds under our keystore */
     endpoint_t    endpoint;
     floor_t       previous;
     floor_t       current;

@@ -4,7 +4,7 @@
  *
  *     floors    3 times (u64 version || hash (32) || kid (32)):
  *               previous, current, next
- *     endpoint  nonce (24) || XChaCha20-Poly1305 of its JSON
+ *     endpoint  its JSON: no secret, and needed when the keystore is lost
  *     mac       keyed BLAKE2b-256 over the whole row
  */
 
@@ -18,9 +18,6 @@
 
 #define FLOOR     72
 #define FLOORS    (3 * FLOOR)
-#define NONCE     crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
-#define TAG       crypto_aead_xchacha20poly1305_ietf_ABYTES
-#define BLOB_MAX  (NONCE + ENDPOINT_JSON_MAX + TAG)
 
 typedef struct {
     const char          *tenant;
@@ -64,69 +61,6 @@ row_mac(uint8_t mac[32], const uint8_t key[32], const row_t *r)
 
 
 static void
-endpoint_key(uint8_t key[32], const uint8_t mac_key[32])
-{
-    static const char  label[] = "vmops/vault-endpoint/v1";
-
-    crypto_generichash(key, 32, (const uint8_t *) label, sizeof(label) - 1,
-                       mac_key, 32);
-}
-
-
-static int
-endpoint_seal(uint8_t blob[BLOB_MAX], size_t *n, const uint8_t mac_key[32],
-    const vault_entry_t *e)
-{
-    uint8_t             key[32], json[ENDPOINT_JSON_MAX];
-    vmops_jw_t          w;
-    vmops_span_t        text;
-    unsigned long long  len;
-
-    vmops_jw_init(&w, json, sizeof(json));
-    if (endpoint_write(&w, &e->endpoint) != 0
-        || vmops_jw_done(&w, &text) != 0)
-    {
-        return -1;
-    }
-
-    endpoint_key(key, mac_key);
-    randombytes_buf(blob, NONCE);
-
-    crypto_aead_xchacha20poly1305_ietf_encrypt(blob + NONCE, &len, text.p,
-        text.n, e->id.b, sizeof(e->id.b), NULL, blob, key);
-
-    sodium_memzero(key, sizeof(key));
-    *n = NONCE + (size_t) len;
-
-    return 0;
-}
-
-
-static int
-endpoint_unseal(vault_entry_t *e, const uint8_t mac_key[32], vmops_span_t blob)
-{
-    int                 rc;
-    uint8_t             key[32], json[ENDPOINT_JSON_MAX];
-    unsigned long long  len;
-
-    if (blob.n < NONCE + TAG || blob.n > BLOB_MAX) {
-        return -1;
-    }
-
-    endpoint_key(key, mac_key);
-
-    rc = crypto_aead_xchacha20poly1305_ietf_decrypt(json, &len, NULL,
-             blob.p + NONCE, blob.n - NONCE, e->id.b, sizeof(e->id.b), blob.p,
-             key);
-
-    sodium_memzero(key, sizeof(key));
-
-    return rc == 0
-           ? endpoint_parse(&e->endpoint, vmops_span(json, (size_t) len)) : -1;
-}
-
-
-static void
 floor_get(floor_t *f, const uint8_t *p)
 {
     f->version = vmops_get_u64(p);
@@ -155,7 +89,7 @@ entry_read(vault_entry_t *e, sqlite3_stmt *st, const char *tenant,
     uint8_t       mac[32];
     vmops_span_t  stored;
 
-    row = (row_t) { tenant, e, via, db_blob(st, 3), db_blob(st, 4) };
+    row = (row_t) { tenant, e, via, db_text(st, 3), db_blob(st, 4) };
     stored = db_blob(st, 5);
 
     e->kind = (unsigned) sqlite3_column_int(st, 0);
@@ -163,7 +97,8 @@ entry_read(vault_entry_t *e, sqlite3_stmt *st, const char *tenant,
 
     if (vmops_kind_name(e->kind) == NULL || row.floors.n != FLOORS
         || text_copy(e->label, sizeof(e->label), db_text(st, 1)) != 0
-        || text_copy(via, sizeof(via), db_text(st, 2)) != 0)
+        || text_copy(via, sizeof(via), db_text(st, 2)) != 0
+        || endpoint_parse(&e->endpoint, row.endpoint) != 0)
     {
         return -1;
     }
@@ -182,8 +117,7 @@ entry_read(vault_entry_t *e, sqlite3_stmt *st, const char *tenant,
     if (mac_key != NULL) {
         row_mac(mac, mac_key, &row);
         e->readable = stored.n == sizeof(mac)
-                      && vmops_ct_eq(stored.p, mac, sizeof(mac))
-                      && endpoint_unseal(e, mac_key, row.endpoint) == 0;
+                      && vmops_ct_eq(stored.p, mac, sizeof(mac));
     }
 
     return 0;
@@ -223,15 +157,21 @@ vault_row_write(db_t *db, const char *tenant, const uint8_t mac_key[32],
     int          rc;
     char         via[VMOPS_UUID_TEXT + 1] = "";
     row_t        row;
-    size_t       n;
-    uint8_t      mac[32], floors[FLOORS], blob[BLOB_MAX];
+    uint8_t      mac[32], floors[FLOORS], json[ENDPOINT_JSON_MAX];
+    vmops_jw_t   w;
     vmops_buf_t  b;
 
     if (e->has_via) {
         vmops_uuid_format(via, &e->via);
     }
 
-    if (endpoint_seal(blob, &n, mac_key, e) != 0) {
+    row = (row_t) { tenant, e, via, { NULL, 0 },
+                    vmops_span(floors, sizeof(floors)) };
+
+    vmops_jw_init(&w, json, sizeof(json));
+    if (endpoint_write(&w, &e->endpoint) != 0
+        || vmops_jw_done(&w, &row.endpoint) != 0)
+    {
         return -1;
     }
 
@@ -240,14 +180,12 @@ vault_row_write(db_t *db, const char *tenant, const uint8_t mac_key[32],
     floor_put(&b, &e->current);
     floor_put(&b, &e->next);
 
-    row = (row_t) { tenant, e, via, vmops_span(blob, n),
-                    vmops_span(floors, sizeof(floors)) };
     row_mac(mac, mac_key, &row);
 
     db_lock(db);
     rc = db_run(db, "INSERT OR REPLACE INTO secrets (id, tenant, kind, label,"
                 " via, endpoint, floors, mac, rotate_asked)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", "utittbbbi", &e->id,
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", "utittsbbi", &e->id,
                 tenant, (int64_t) e->kind, e->label, via, row.endpoint,
                 row.floors, vmops_span(mac, sizeof(mac)),
                 (int64_t) e->rotate_asked);

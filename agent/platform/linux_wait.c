@@ -1,6 +1,7 @@
 
 /* Waiting: poll(), an eventfd as waker, rtnetlink for network changes. */
 
+#include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
@@ -138,4 +139,27 @@ plat_wait(intptr_t sock, unsigned events, plat_waker_t *waker, uint64_t ms)
     }
 
     return got;
+}
+
+
+plat_net_error_t
+plat_net_error(long number)
+{
+    switch (number) {
+
+    case ECONNREFUSED:
+        return PLAT_NET_REFUSED;
+
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+        return PLAT_NET_NO_ROUTE;
+
+    case ETIMEDOUT:
+        return PLAT_NET_TIMEOUT;
+
+    default:
+        return PLAT_NET_OTHER;
+    }
 }

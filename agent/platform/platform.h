@@ -145,6 +145,17 @@ unsigned plat_wait(intptr_t sock, unsigned events, plat_waker_t *waker,
     uint64_t ms);
 
 
+typedef enum {
+    PLAT_NET_OTHER = 0,
+    PLAT_NET_REFUSED,       /* the host answered that nothing listens */
+    PLAT_NET_NO_ROUTE,      /* the network or the host cannot be reached */
+    PLAT_NET_TIMEOUT
+} plat_net_error_t;
+
+/* What a socket's error number (libcurl's CURLINFO_OS_ERRNO) means. */
+plat_net_error_t plat_net_error(long number);
+
+
 /* --- terminal ------------------------------------------------------------ */
 
 /* Whether a person can be asked. */

@@ -1,0 +1,68 @@
+
+/*
+ * What connections have in common: the control plane's address, libcurl's
+ * settings for it, and what a failure means.
+ */
+
+#ifndef VMOPS_NET_H
+#define VMOPS_NET_H
+
+
+#include <curl/curl.h>
+
+#include "identity.h"
+#include "vmops_problem.h"
+#include "vmops_proto.h"
+
+
+typedef struct {
+    uint8_t   tls;
+    uint8_t   loopback;
+    uint16_t  port;
+    char      host[VMOPS_HOSTNAME_MAX + 1];         /* without brackets */
+    char      host_header[VMOPS_HOST_HEADER_MAX + 1];
+    char      base[IDENTITY_URL_MAX + 1];           /* scheme://host_header */
+} url_t;
+
+#define URL_NOT_TLS  (-2)       /* plain http beyond this machine */
+
+/*
+ * https://host[:port] and nothing after it, or http:// for a loopback
+ * address.  0, -1, or URL_NOT_TLS.
+ */
+int url_parse(url_t *url, vmops_span_t text);
+
+
+/* How the control plane is reached. */
+
+typedef struct {
+    url_t        url;
+    const char  *ca_file;       /* "": the system's store */
+    const char  *proxy;         /* "": the environment decides */
+} net_t;
+
+/* 0, or what url_parse() says of id->server.  Points into both. */
+int net_init(net_t *net, const identity_t *id, const settings_t *settings);
+
+/* Where a connection failed, and the code for it. */
+
+typedef struct {
+    vmops_stage_t          stage;
+    vmops_command_error_t  code;
+} net_fail_t;
+
+/* Settings for the control plane: proxies, CA, no redirects, HTTP/1.1. */
+int net_setup(CURL *easy, const net_t *net, const char *path);
+
+/* Ends the transfer when the program is asked to stop. */
+int net_stoppable(CURL *easy);
+
+/* What a failed transfer means; pinned: another key at the target. */
+void net_fail(net_fail_t *fail, CURL *easy, CURLcode rc);
+
+/* One sentence that says what to do, with the host's name. */
+void net_sentence(char *text, size_t size, const net_fail_t *fail,
+    const char *host);
+
+
+#endif /* VMOPS_NET_H */
