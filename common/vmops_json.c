@@ -22,6 +22,7 @@ typedef struct {
     vmops_json_t       *last[VMOPS_JSON_DEPTH_MAX];     /* their last child */
     size_t              depth;
     size_t              nodes;
+    size_t              nodes_max;
     vmops_span_t        key;
 } build_t;
 
@@ -41,7 +42,7 @@ add(build_t *b, vmops_json_type_t type)
 {
     vmops_json_t  *node, *parent;
 
-    if (b->nodes == VMOPS_JSON_NODES_MAX) {
+    if (b->nodes == b->nodes_max) {
         b->rc = VMOPS_JSON_TOO_MANY;
         return NULL;
     }
@@ -308,6 +309,14 @@ vmops_json_rc_t
 vmops_json_parse(const vmops_json_t **root, vmops_arena_t *arena,
     vmops_span_t text)
 {
+    return vmops_json_parse_nodes(root, arena, text, VMOPS_JSON_NODES_MAX);
+}
+
+
+vmops_json_rc_t
+vmops_json_parse_nodes(const vmops_json_t **root, vmops_arena_t *arena,
+    vmops_span_t text, size_t nodes)
+{
     vmops_bump_t           bump;
     build_t          b;
     uint8_t         *lo;
@@ -331,6 +340,7 @@ vmops_json_parse(const vmops_json_t **root, vmops_arena_t *arena,
     memset(&b, 0, sizeof(b));
     b.arena = arena;
     b.text = text;
+    b.nodes_max = nodes;
 
     rc = run(&b, &bump);
     arena->lo = lo;

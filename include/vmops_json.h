@@ -70,6 +70,11 @@ typedef enum {
 vmops_json_rc_t vmops_json_parse(const vmops_json_t **root,
     vmops_arena_t *arena, vmops_span_t text);
 
+/* The same with another limit than VMOPS_JSON_NODES_MAX: for an answer of a
+ * target, which may be a long list. */
+vmops_json_rc_t vmops_json_parse_nodes(const vmops_json_t **root,
+    vmops_arena_t *arena, vmops_span_t text, size_t nodes);
+
 /* An arena of this size is enough for any text of n bytes. */
 size_t vmops_json_arena_size(size_t n);
 
