@@ -103,7 +103,7 @@ function F.untake(t, a)
 end
 
 -- an agent's own command, or the reply that there is none for this session
-local function own(t, a)
+local function owned(t, a)
     local refusal = Session.refused(t, a.agent_id, a.session)
     if refusal then
         return nil, refusal
@@ -118,7 +118,7 @@ local function own(t, a)
 end
 
 function F.progress(t, a)
-    local command, refusal = own(t, a)
+    local command, refusal = owned(t, a)
     if not command then
         return refusal
     end
@@ -149,7 +149,7 @@ function F.progress(t, a)
 end
 
 function F.log(t, a)
-    local command, refusal = own(t, a)
+    local command, refusal = owned(t, a)
     if not command then
         return refusal
     end

@@ -291,17 +291,20 @@ sub listen {
     my ($self, $channel) = @_;
     my $client = $self->{server}->client('vmops');
     $client->call('SSUBSCRIBE', $self->key($channel));
+    $client->{channel} = $self->key($channel);
     return $client;
 }
 
-# all that came on it
+# all that came on it so far: what stands before a mark of our own
 sub heard {
     my ($self, $client) = @_;
+    $self->admin('SPUBLISH', $client->{channel}, 'mark');
     my @messages;
-    while (my $message = $client->next_message(0.2)) {
+    while (1) {
+        my $message = $client->receive;
+        return @messages if $message->[2] eq 'mark';
         push @messages, $message->[2];
     }
-    return @messages;
 }
 
 1;
