@@ -1,0 +1,216 @@
+
+/*
+ * Calls of the Redis functions.  A call outlives its session, and holds the
+ * tenant meanwhile; a session with many of them is not read.
+ */
+
+
+#include "ngx_agents_ws.h"
+
+#include "vmops_banned.h"
+
+
+#define NGX_AGENTS_WS_ARGS  16
+
+
+static ngx_int_t ngx_agents_ws_fcall(ngx_agents_ws_tenant_t *t,
+    const char *function, ngx_uint_t argc, const vmops_span_t *argv,
+    vmops_redis_pt handler, void *data);
+static void ngx_agents_ws_replied(void *data, redisReply *reply);
+
+
+ngx_agents_ws_call_t *
+ngx_agents_ws_call(ngx_agents_ws_session_t *s, const char *function,
+    ngx_agents_ws_call_pt handler, ngx_uint_t argc, const vmops_span_t *argv)
+{
+    ngx_agents_ws_call_t  *call;
+
+    call = ngx_calloc(sizeof(ngx_agents_ws_call_t), s->connection->log);
+    if (call == NULL) {
+        return NULL;
+    }
+
+    call->session = s;
+    call->tenant = s->tenant;
+    call->agent = s->agent;
+    call->id = s->id;
+    call->handler = handler;
+
+    if (ngx_agents_ws_fcall(s->tenant, function, argc, argv,
+                            ngx_agents_ws_replied, call)
+        != NGX_OK)
+    {
+        ngx_free(call);
+        return NULL;
+    }
+
+    s->tenant->refs++;
+    s->ncalls++;
+
+    ngx_queue_insert_tail(&s->calls, &call->queue);
+
+    return call;
+}
+
+
+void
+ngx_agents_ws_tell(ngx_agents_ws_tenant_t *t, const char *function,
+    ngx_uint_t argc, const vmops_span_t *argv)
+{
+    (void) ngx_agents_ws_fcall(t, function, argc, argv, NULL, NULL);
+}
+
+
+static ngx_int_t
+ngx_agents_ws_fcall(ngx_agents_ws_tenant_t *t, const char *function,
+    ngx_uint_t argc, const vmops_span_t *argv, vmops_redis_pt handler,
+    void *data)
+{
+    u_char      name[64];
+    ngx_str_t   args[4 + NGX_AGENTS_WS_ARGS];
+    ngx_uint_t  i;
+
+    ngx_str_set(&args[0], "FCALL");
+
+    args[1].data = name;
+    args[1].len = ngx_snprintf(name, sizeof(name), "vmops_%s", function)
+                  - name;
+
+    ngx_str_set(&args[2], "1");
+    args[3] = t->key;
+
+    for (i = 0; i < argc; i++) {
+        args[4 + i].data = (u_char *) argv[i].p;
+        args[4 + i].len = argv[i].n;
+    }
+
+    return vmops_redis_command(ngx_agents_ws_worker->redis,
+                               VMOPS_REDIS_CALL_MS, handler, data, 4 + argc,
+                               args)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_agents_ws_replied(void *data, redisReply *reply)
+{
+    ngx_agents_ws_call_t *call = data;
+
+    ngx_agents_ws_session_t  *s;
+
+    if (reply
+        && (reply->type != REDIS_REPLY_ARRAY
+            || reply->elements == 0
+            || reply->element[0]->type != REDIS_REPLY_STRING))
+    {
+        ngx_log_error(NGX_LOG_ERR, ngx_agents_ws_worker->log, 0,
+                      "a Redis function failed%s%s",
+                      reply->type == REDIS_REPLY_ERROR ? ": " : "",
+                      reply->type == REDIS_REPLY_ERROR ? reply->str : "");
+        reply = NULL;
+    }
+
+    s = call->session;
+
+    if (s) {
+        ngx_queue_remove(&call->queue);
+
+        if (s->ncalls-- == NGX_AGENTS_WS_CALLS) {
+            ngx_post_event(s->connection->read, &ngx_posted_events);
+        }
+    }
+
+    if (call->handler) {
+        call->handler(call, reply);
+    }
+
+    ngx_agents_ws_tenant_release(call->tenant);
+
+    ngx_free(call);
+}
+
+
+ngx_uint_t
+ngx_agents_ws_reply_is(redisReply *reply, const char *code)
+{
+    return vmops_span_is(ngx_agents_ws_reply_span(reply, 0), code);
+}
+
+
+vmops_span_t
+ngx_agents_ws_reply_span(redisReply *reply, size_t i)
+{
+    redisReply  *element;
+
+    if (i >= reply->elements) {
+        return vmops_span(NULL, 0);
+    }
+
+    element = reply->element[i];
+
+    if (element->type != REDIS_REPLY_STRING) {
+        return vmops_span(NULL, 0);
+    }
+
+    return vmops_span(element->str, element->len);
+}
+
+
+redisReply *
+ngx_agents_ws_reply_array(redisReply *reply, size_t i)
+{
+    if (i >= reply->elements
+        || reply->element[i]->type != REDIS_REPLY_ARRAY)
+    {
+        return NULL;
+    }
+
+    return reply->element[i];
+}
+
+
+void
+ngx_agents_ws_fields(redisReply *record, const char *const *names, size_t n,
+    vmops_span_t *values)
+{
+    size_t        i, k;
+    vmops_span_t  name;
+
+    for (k = 0; k < n; k++) {
+        values[k] = vmops_span("", 0);
+    }
+
+    if (record == NULL) {
+        return;
+    }
+
+    for (i = 0; i + 1 < record->elements; i += 2) {
+        name = ngx_agents_ws_reply_span(record, i);
+
+        for (k = 0; k < n; k++) {
+
+            if (name.n && names[k][0] == (char) name.p[0]
+                && vmops_span_is(name, names[k]))
+            {
+                values[k] = ngx_agents_ws_reply_span(record, i + 1);
+                break;
+            }
+        }
+    }
+}
+
+
+vmops_span_t
+ngx_agents_ws_uuid(char *buf, const vmops_uuid_t *id)
+{
+    vmops_uuid_format(buf, id);
+
+    return vmops_span(buf, VMOPS_UUID_TEXT);
+}
+
+
+vmops_span_t
+ngx_agents_ws_number(u_char *buf, uint64_t n)
+{
+    return vmops_span(buf, ngx_sprintf(buf, "%uL", n) - buf);
+}

@@ -1,0 +1,250 @@
+
+/*
+ * Commands from the queue to the agent: taken, checked, signed, sent.  Taking
+ * marks them delivered, so what does not leave is given back.
+ */
+
+
+#include "ngx_agents_ws.h"
+
+#include "vmops_banned.h"
+
+
+static void ngx_agents_ws_take_handler(ngx_agents_ws_call_t *call,
+    redisReply *reply);
+static ngx_uint_t ngx_agents_ws_agent_may(ngx_agents_ws_session_t *s,
+    redisReply *record);
+static void ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s,
+    redisReply *taken, ngx_uint_t may);
+static void ngx_agents_ws_return(ngx_agents_ws_call_t *call,
+    redisReply *list);
+static ngx_int_t ngx_agents_ws_command(ngx_agents_ws_session_t *s,
+    vmops_span_t payload, const vmops_uuid_t *command);
+static void ngx_agents_ws_invalid(ngx_agents_ws_session_t *s,
+    const vmops_uuid_t *command, const char *why);
+
+
+void
+ngx_agents_ws_take(ngx_agents_ws_session_t *s)
+{
+    char                     agent[VMOPS_UUID_TEXT + 1];
+    char                     session[VMOPS_UUID_TEXT + 1];
+    u_char                   limit[NGX_INT64_LEN];
+    vmops_span_t             argv[3];
+    ngx_agents_ws_worker_t  *w = ngx_agents_ws_worker;
+
+    if (s->state != NGX_AGENTS_WS_READY || !s->approved || s->closing
+        || s->dead)
+    {
+        return;
+    }
+
+    if (s->taking) {
+        s->again = 1;
+        return;
+    }
+
+    if (ngx_exiting || !vmops_beat_fresh(w->beat)) {
+        return;
+    }
+
+    argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
+    argv[1] = ngx_agents_ws_uuid(session, &s->id);
+    argv[2] = ngx_agents_ws_number(limit, NGX_AGENTS_WS_TAKE);
+
+    if (ngx_agents_ws_call(s, "take", ngx_agents_ws_take_handler, 3, argv)) {
+        s->taking = 1;
+        s->again = 0;
+    }
+}
+
+
+static void
+ngx_agents_ws_take_handler(ngx_agents_ws_call_t *call, redisReply *reply)
+{
+    size_t                    i;
+    redisReply               *list;
+    ngx_uint_t                may;
+    ngx_agents_ws_session_t  *s = call->session;
+
+    if (s) {
+        s->taking = 0;
+    }
+
+    if (reply == NULL) {
+
+        /* the beat will tell when the store is back */
+        return;
+    }
+
+    if (!ngx_agents_ws_reply_is(reply, "OK")) {
+
+        if (s && !s->closing && !s->dead) {
+            ngx_agents_ws_refused(s, reply);
+        }
+
+        return;
+    }
+
+    list = ngx_agents_ws_reply_array(reply, 2);
+    if (list == NULL) {
+        return;
+    }
+
+    if (s == NULL || s->closing || s->dead || ngx_exiting
+        || !vmops_beat_fresh(ngx_agents_ws_worker->beat))
+    {
+        ngx_agents_ws_return(call, list);
+        return;
+    }
+
+    may = list->elements
+          && ngx_agents_ws_agent_may(s, ngx_agents_ws_reply_array(reply, 1));
+
+    for (i = 0; i < list->elements; i++) {
+        if (list->element[i]->type == REDIS_REPLY_ARRAY) {
+            ngx_agents_ws_dispatch(s, list->element[i], may);
+        }
+    }
+
+    if (s->again || vmops_span_is(ngx_agents_ws_reply_span(reply, 3), "1")) {
+        ngx_agents_ws_take(s);
+    }
+}
+
+
+static ngx_uint_t
+ngx_agents_ws_agent_may(ngx_agents_ws_session_t *s, redisReply *record)
+{
+    ngx_agents_ws_identity_t  id;
+
+    return ngx_agents_ws_identity(s->tenant, &s->agent, record, &id) == NGX_OK
+           && vmops_span_is(id.approved, "1")
+           && !vmops_span_is(id.revoked, "1");
+}
+
+
+static void
+ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s, redisReply *taken,
+    ngx_uint_t may)
+{
+    ngx_int_t                rc;
+    const char              *why;
+    vmops_span_t             payload;
+    vmops_uuid_t             command;
+    ngx_agents_ws_worker_t  *w = ngx_agents_ws_worker;
+
+    rc = ngx_agents_ws_build(s->tenant, &s->agent, taken, &command, w->payload,
+                             VMOPS_CMD_PAYLOAD_MAX, &payload, &why);
+
+    if (rc == NGX_OK && !may) {
+        rc = NGX_DECLINED;
+        why = "the agent's record";
+    }
+
+    if (rc != NGX_OK) {
+        ngx_agents_ws_invalid(s, &command, why);
+        return;
+    }
+
+    if (ngx_agents_ws_command(s, payload, &command) != NGX_OK) {
+        ngx_agents_ws_untake(s->tenant, &s->agent, &s->id, &command);
+    }
+}
+
+
+static ngx_int_t
+ngx_agents_ws_command(ngx_agents_ws_session_t *s, vmops_span_t payload,
+    const vmops_uuid_t *command)
+{
+    vmops_msg_t            msg;
+    ngx_agents_ws_keys_t  *keys;
+
+    keys = ngx_agents_ws_worker->conf->keys;
+
+    msg.type = VMOPS_MSG_CMD;
+    msg.u.cmd.payload = payload;
+    msg.u.cmd.key_id = vmops_span(keys->id, VMOPS_KEY_ID_TEXT);
+
+    if (s->closing || s->dead
+        || vmops_payload_sign(msg.u.cmd.sig, VMOPS_SIGNED_CMD, s->tenant->id,
+                              &s->agent, NULL, payload, keys->command)
+           != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_agents_ws_send_msg(s, &msg, command);
+}
+
+
+/* its session ended while it was taken */
+
+static void
+ngx_agents_ws_return(ngx_agents_ws_call_t *call, redisReply *list)
+{
+    size_t              i;
+    redisReply         *record;
+    vmops_span_t        value;
+    vmops_uuid_t        command;
+
+    static const char *const  names[] = { "command_id" };
+
+    for (i = 0; i < list->elements; i++) {
+
+        if (list->element[i]->type != REDIS_REPLY_ARRAY) {
+            continue;
+        }
+
+        record = ngx_agents_ws_reply_array(list->element[i], 0);
+        ngx_agents_ws_fields(record, names, 1, &value);
+
+        if (vmops_uuid_parse(&command, value) == 0) {
+            ngx_agents_ws_untake(call->tenant, &call->agent, &call->id,
+                                 &command);
+        }
+    }
+}
+
+
+void
+ngx_agents_ws_untake(ngx_agents_ws_tenant_t *t, const vmops_uuid_t *agent,
+    const vmops_uuid_t *session, const vmops_uuid_t *command)
+{
+    char          text[3][VMOPS_UUID_TEXT + 1];
+    vmops_span_t  argv[3];
+
+    argv[0] = ngx_agents_ws_uuid(text[0], agent);
+    argv[1] = ngx_agents_ws_uuid(text[1], session);
+    argv[2] = ngx_agents_ws_uuid(text[2], command);
+
+    ngx_agents_ws_tell(t, "untake", 3, argv);
+}
+
+
+/* somebody wrote to the store who must not: nothing is sent */
+
+static void
+ngx_agents_ws_invalid(ngx_agents_ws_session_t *s, const vmops_uuid_t *command,
+    const char *why)
+{
+    char          agent[VMOPS_UUID_TEXT + 1], id[VMOPS_UUID_TEXT + 1];
+    ngx_uint_t    i;
+    vmops_span_t  argv[13];
+
+
+    for (i = 0; i < 13; i++) {
+        argv[i] = vmops_span("", 0);
+    }
+
+    argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
+    argv[1] = ngx_agents_ws_uuid(id, command);
+    argv[2] = vmops_span_str("failed");
+    argv[7] = vmops_span_str("command_invalid");
+
+    ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
+                  "command %s of tenant \"%V\" is not sent, what it was made "
+                  "of does not hold: %s", id, &s->tenant->sn.str, why);
+
+    ngx_agents_ws_tell(s->tenant, "finish", 13, argv);
+}
