@@ -74,6 +74,8 @@ is rotate(agent_id => $other)->[0], 'not_found', "another agent's secret";
 is rotate(secret_id => uuid())->[0], 'not_found', 'an unknown one';
 is rotate(if_match => 2, version => 3)->[0], 'version_mismatch', 'not current';
 is rotate(if_match => 1, version => 3)->[0], 'version_mismatch', 'a gap';
+is rotate(if_match => 2, version => 2)->[0], 'version_mismatch',
+    'the next version, but another one was read';
 my $pinned = $f->submitted;
 is_deeply rotate(), ['OK', '2'], 'rotated';
 is_deeply [@{ meta($ref) }{qw(version status)}], [2, 'ok'], 'version 2';
