@@ -67,10 +67,10 @@
 #define VMOPS_SECRET_PLAINTEXT_MAX    16384   /* padded */
 #define VMOPS_SECRET_PAD              256
 #define VMOPS_SECRET_PAD_LARGE        1024
-#define VMOPS_SECRET_PAD_SMALL_MAX    4096    /* unpadded, block 256 up to it */
+#define VMOPS_SECRET_PAD_SMALL_MAX    4096    /* unpadded, block 256 to it */
 #define VMOPS_SECRET_CIPHERTEXT_MAX   (VMOPS_SECRET_PLAINTEXT_MAX + 16)
 #define VMOPS_SECRET_CIPHERTEXT_MIN   (VMOPS_SECRET_PAD + 16)
-#define VMOPS_SECRET_OLD_KEPT_S       86400   /* old ciphertext after rotation */
+#define VMOPS_SECRET_OLD_KEPT_S       86400   /* old ciphertext, rotated */
 #define VMOPS_SECRETS_PER_TENANT      10000
 
 /* pairing, identity, RFC 9421 (docs/security.md) */
@@ -117,7 +117,7 @@
 #define VMOPS_STATUS_EVERY_S          60
 #define VMOPS_BYE_PAUSE_MAX_MS        300000  /* unsigned bye */
 #define VMOPS_SUSPENDED_PAUSE_MS      300000
-#define VMOPS_SEND_MS                 30000   /* a write that makes no progress */
+#define VMOPS_SEND_MS                 30000   /* a write without progress */
 
 #define VMOPS_CMD_PAYLOAD_MAX         49152
 #define VMOPS_RESULT_PAYLOAD_MAX      49152
