@@ -28,6 +28,13 @@ $t->get('/subscribe', "id=$_", "a=c$_") for 0 .. 7;
 # some calls are pending while the workers change
 
 for my $round (1 .. 4) {
+    # the round's workers first, calls may wait for the connection of the next
+
+    ok($t->wait_for(5, sub {
+        my @ready = $t->log =~ /redis: ready.*connection: commands/g;
+        return @ready == 2 * $round;
+    }), 'workers are ready');
+
     $t->redis('CLIENT', 'PAUSE', 300, 'ALL');
 
     my @socks = map { $t->start('/call', 'a=ECHO', "a=$round.$_") } 1 .. 40;
@@ -40,6 +47,17 @@ for my $round (1 .. 4) {
               map { scalar $t->finish($_) } @socks;
     is("@bad", '', "reload $round: all answered");
 }
+
+# a new worker takes calls before its connection is made
+
+my @refused;
+for my $n (1 .. 400) {
+    $t->nginx_signal('HUP') if $n % 100 == 0;
+    my @socks = map { $t->start('/call', 'a=ECHO', 'a=x') } 1 .. 3;
+    push @refused, grep { $_ ne "200 \$x\n\n" }
+                   map { scalar $t->finish($_) } @socks;
+}
+is("@refused", '', 'a reload refuses nothing');
 
 my $start = time;
 ok($t->wait_for(10, sub { workers() == 2 }), 'old workers have gone');
@@ -59,7 +77,8 @@ ok($t->nginx_ended(10), 'nginx ends');
 diag(sprintf 'quit in %.0f ms with a pause of 500 ms', (time - $start) * 1000);
 
 my @hooks = $t->log =~ /redis test: graceful exit begins/g;
-is(scalar @hooks, 10, 'each worker heard of its graceful exit');
+my @exits = $t->log =~ /gracefully shutting down/g;
+is(scalar @hooks, scalar @exits, 'each worker heard of its graceful exit');
 unlike($t->log, qr/open socket .* left/, 'no open socket');
 
 $t->nginx_start(workers => 2);

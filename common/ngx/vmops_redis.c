@@ -47,6 +47,7 @@ vmops_redis_create(ngx_cycle_t *cycle, vmops_redis_conf_t *rc)
     }
 
     r->cmd.commands = 1;
+    r->cmd.starting = 1;
     r->cmd.up = vmops_redis_up;
     r->cmd.down = vmops_redis_down;
 
@@ -103,7 +104,7 @@ vmops_redis_call_t *
 vmops_redis_command(vmops_redis_t *r, ngx_msec_t deadline, vmops_redis_pt cb,
     void *data, int argc, const ngx_str_t *argv)
 {
-    if (!r->cmd.ready) {
+    if (!r->cmd.ready && !r->cmd.starting) {
         return NULL;
     }
 

@@ -101,6 +101,9 @@ typedef void (*vmops_redis_pt)(void *data, redisReply *reply);
  * Returns NULL when the client is not ready or a limit is reached: the callback
  * will not run, answer 503 at once.  Otherwise it runs exactly once, and then
  * the call is no more.  cb may be NULL: nobody waits for the reply.
+ *
+ * In a new worker calls wait for the first connection, so that a reload refuses
+ * none; if it cannot be made, they end with NULL.
  */
 vmops_redis_call_t *vmops_redis_command(vmops_redis_t *r, ngx_msec_t deadline,
     vmops_redis_pt cb, void *data, int argc, const ngx_str_t *argv);

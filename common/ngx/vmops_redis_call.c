@@ -21,7 +21,6 @@ static ngx_uint_t vmops_redis_repeat(vmops_redis_conn_t *conn,
     vmops_redis_call_t *call, redisReply *reply);
 static void vmops_redis_expire(vmops_redis_conn_t *conn,
     vmops_redis_call_t *call);
-static void vmops_redis_again(vmops_redis_conn_t *conn);
 static void vmops_redis_remove(vmops_redis_conn_t *conn,
     vmops_redis_call_t *call);
 static void vmops_redis_finish(vmops_redis_call_t *call, redisReply *reply);
@@ -75,7 +74,12 @@ vmops_redis_call(vmops_redis_conn_t *conn, ngx_msec_t deadline,
     conn->ncalls++;
     conn->bytes += len;
 
-    vmops_redis_append(conn, call);
+    if (conn->ready || deadline == 0) {
+        vmops_redis_append(conn, call);
+
+    } else {
+        ngx_queue_insert_tail(&conn->again, &call->queue);
+    }
 
     if (deadline) {
         call->timed = 1;
@@ -241,7 +245,7 @@ vmops_redis_deadlines(ngx_event_t *ev)
 
     /* a reply that is here already is not late */
 
-    if (conn->connection->read->ready) {
+    if (conn->ready && conn->connection->read->ready) {
         vmops_redis_read(conn);
 
         if (conn->connection == NULL) {
@@ -260,6 +264,17 @@ vmops_redis_deadlines(ngx_event_t *ev)
         call = ngx_rbtree_data(node, vmops_redis_call_t, node);
 
         vmops_redis_expire(conn, call);
+    }
+
+    if (!conn->ready) {
+
+        if ((ngx_msec_int_t) (conn->ready_by - ngx_current_msec) <= 0) {
+            vmops_redis_lost(conn, VMOPS_REDIS_LOST_SLOW, NULL);
+            return;
+        }
+
+        vmops_redis_arm(conn);
+        return;
     }
 
     if (vmops_redis_late(conn)
@@ -306,7 +321,7 @@ vmops_redis_expire(vmops_redis_conn_t *conn, vmops_redis_call_t *call)
 }
 
 
-static void
+void
 vmops_redis_again(vmops_redis_conn_t *conn)
 {
     ngx_queue_t         *q;
@@ -361,12 +376,17 @@ vmops_redis_arm(vmops_redis_conn_t *conn)
         vmops_redis_sooner(node->key, &wait);
     }
 
-    if (vmops_redis_late(conn)) {
-        vmops_redis_sooner(conn->alive + VMOPS_REDIS_HUNG_MS, &wait);
-    }
+    if (!conn->ready) {
+        vmops_redis_sooner(conn->ready_by, &wait);
 
-    if (!ngx_queue_empty(&conn->again)) {
-        vmops_redis_sooner(conn->again_at, &wait);
+    } else {
+        if (vmops_redis_late(conn)) {
+            vmops_redis_sooner(conn->alive + VMOPS_REDIS_HUNG_MS, &wait);
+        }
+
+        if (!ngx_queue_empty(&conn->again)) {
+            vmops_redis_sooner(conn->again_at, &wait);
+        }
     }
 
     if (timer->timer_set) {

@@ -17,7 +17,6 @@ static void vmops_redis_tls_handler(ngx_connection_t *c);
 static void vmops_redis_tls_failed(vmops_redis_conn_t *conn);
 static void vmops_redis_begin(vmops_redis_conn_t *conn);
 static void *vmops_redis_array(const redisReadTask *task, int elements);
-static void vmops_redis_slow(ngx_event_t *ev);
 static void vmops_redis_reconnect(ngx_event_t *ev);
 static void vmops_redis_release(vmops_redis_conn_t *conn);
 
@@ -136,9 +135,10 @@ vmops_redis_connect(vmops_redis_conn_t *conn)
     c->read->handler = vmops_redis_connect_handler;
     c->write->handler = vmops_redis_connect_handler;
 
-    conn->timer.handler = vmops_redis_slow;
-    conn->timer.cancelable = 1;
-    ngx_add_timer(&conn->timer, VMOPS_REDIS_CONNECT_MS);
+    conn->ready_by = ngx_current_msec + VMOPS_REDIS_CONNECT_MS;
+    conn->timer.handler = vmops_redis_deadlines;
+
+    vmops_redis_arm(conn);
 
     if (rc == NGX_OK) {
         vmops_redis_connected(conn);
@@ -345,17 +345,6 @@ vmops_redis_array(const redisReadTask *task, int elements)
 
 
 static void
-vmops_redis_slow(ngx_event_t *ev)
-{
-    ngx_connection_t  *dummy;
-
-    dummy = ev->data;
-
-    vmops_redis_lost(dummy->data, VMOPS_REDIS_LOST_SLOW, NULL);
-}
-
-
-static void
 vmops_redis_reconnect(ngx_event_t *ev)
 {
     ngx_connection_t  *dummy;
@@ -432,6 +421,7 @@ vmops_redis_release(vmops_redis_conn_t *conn)
     ngx_pool_t        *pool;
     ngx_connection_t  *c;
 
+    conn->starting = 0;
     conn->ready = 0;
 
     if (conn->timer.timer_set) {

@@ -71,8 +71,8 @@ struct vmops_redis_conn_s {
                                            the same fault repeats */
     ngx_uint_t               told;
 
-    /* of the phase: backoff, connecting, or the earliest deadline */
-    ngx_event_t              timer;
+    ngx_event_t              timer;     /* backoff, or what is due first */
+    ngx_msec_t               ready_by;  /* or the connection is given up */
     ngx_connection_t         dummy;
 
     redisReader             *reader;
@@ -83,7 +83,8 @@ struct vmops_redis_conn_s {
     ngx_queue_t              calls;     /* in the order of their replies */
     ngx_queue_t             *unsent;    /* first not wholly in buf yet */
     size_t                   offset;    /* how much of it is */
-    ngx_queue_t              again;     /* to repeat: TRYAGAIN */
+    ngx_queue_t              again;     /* to repeat: TRYAGAIN; before the
+                                           first connection: to send */
     ngx_msec_t               again_at;
     ngx_uint_t               ncalls;
     size_t                   bytes;     /* of the commands of all calls */
@@ -102,6 +103,7 @@ struct vmops_redis_conn_s {
     ngx_uint_t             (*push)(vmops_redis_conn_t *conn,
                                    redisReply *reply);
 
+    unsigned                 starting:1;  /* the first try of a worker */
     unsigned                 ready:1;
     unsigned                 full:1;    /* the limit is logged */
     unsigned                 commands:1;  /* not the subscriber */
@@ -163,7 +165,7 @@ void vmops_redis_write_handler(ngx_event_t *wev);
 
 /* vmops_redis_call.c */
 
-/* deadline 0: none, the phase has one */
+/* deadline 0: a call of the setup, which has its own */
 vmops_redis_call_t *vmops_redis_call(vmops_redis_conn_t *conn,
     ngx_msec_t deadline, vmops_redis_pt handler, void *data, int argc,
     const ngx_str_t *argv);
@@ -173,6 +175,7 @@ ngx_int_t vmops_redis_answer(vmops_redis_conn_t *conn, redisReply *reply);
 void vmops_redis_fail_all(vmops_redis_conn_t *conn);
 void vmops_redis_deadlines(ngx_event_t *ev);
 void vmops_redis_arm(vmops_redis_conn_t *conn);
+void vmops_redis_again(vmops_redis_conn_t *conn);
 
 /* vmops_redis_sub.c */
 

@@ -224,10 +224,6 @@ vmops_redis_library_fits(ngx_str_t *need, ngx_str_t *has)
 static void
 vmops_redis_setup_done(vmops_redis_conn_t *conn)
 {
-    ngx_del_timer(&conn->timer);
-
-    conn->timer.handler = vmops_redis_deadlines;
-
     /*
      * A request that waits for its reply has no timer of its own: without
      * this one a worker would exit before it has answered.
@@ -238,7 +234,10 @@ vmops_redis_setup_done(vmops_redis_conn_t *conn)
     conn->told = 0;
     conn->backoff = 0;
     conn->net_log.log_level = conn->log.log_level;
+    conn->starting = 0;
     conn->ready = 1;
+
+    vmops_redis_again(conn);
 
     ngx_log_error(NGX_LOG_NOTICE, &conn->log, 0, "redis: ready");
 
