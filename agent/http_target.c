@@ -211,6 +211,7 @@ setup_request(http_t *h, const http_request_t *req)
     }
 
     rc |= curl_easy_setopt(h->easy, CURLOPT_CUSTOMREQUEST, req->method);
+    rc |= curl_easy_setopt(h->easy, CURLOPT_FRESH_CONNECT, (long) req->once);
 
     return rc == CURLE_OK ? 0 : -1;
 }

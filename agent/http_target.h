@@ -21,6 +21,8 @@ typedef struct {
     const char               *form;     /* urlencoded body; NULL: none */
     const struct curl_slist  *headers;
     uint64_t                  deadline; /* plat_boot_ms() */
+    int                       once;     /* it must not be sent a second time
+                                           where a kept connection fails */
 
     /* asked several times a second; NULL: it is not to be stopped */
     int                     (*unwanted)(void *data);

@@ -122,7 +122,7 @@ intake_judge(db_t *db, const vmops_cmd_t *cmd)
 
 intake_t
 journal_intake(db_t *db, const vmops_cmd_t *cmd,
-    const vmops_signed_frame_t *frame)
+    const vmops_signed_frame_t *frame, int fit)
 {
     intake_t  rc;
 
@@ -138,6 +138,10 @@ journal_intake(db_t *db, const vmops_cmd_t *cmd,
     }
 
     rc = intake_judge(db, cmd);
+
+    if (rc == INTAKE_NEW && !fit) {
+        rc = INTAKE_UNFIT;
+    }
 
     if (rc == INTAKE_NEW
         && (db_run(db, "INSERT INTO commands (id, seq, idem, state, service,"
@@ -224,6 +228,20 @@ journal_confirmed(db_t *db, const vmops_uuid_t *id)
     db_lock(db);
     rc = db_run(db, "UPDATE commands SET outbox = 0, changed = " CHANGED
                 " WHERE id = ? AND outbox = 1", "u", id);
+    db_unlock(db);
+
+    return rc;
+}
+
+
+int
+journal_again(db_t *db, const vmops_uuid_t *id)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = db_run(db, "UPDATE commands SET outbox = 1, changed = " CHANGED
+                " WHERE id = ? AND state = 3", "u", id);
     db_unlock(db);
 
     return rc;

@@ -30,6 +30,7 @@ typedef enum {
     INTAKE_KNOWN,           /* taken in before, not ended */
     INTAKE_ENDED,           /* taken in before, and ended */
     INTAKE_REPLAY,          /* another one with this seq or idem, or later */
+    INTAKE_UNFIT,           /* new, and not written as it shall not run */
     INTAKE_ERROR            /* could not be written: must not run */
 } intake_t;
 
@@ -70,9 +71,12 @@ uint64_t journal_epoch(db_t *db);
 int journal_set_epoch(db_t *db, uint64_t epoch);
 uint64_t journal_last_seq(db_t *db);
 
-/* Takes in a command whose signature held: one transaction, on the disk. */
+/*
+ * Takes in a command whose signature held: one transaction, on the disk.
+ * fit 0: it is only judged, and a new one is INTAKE_UNFIT.
+ */
 intake_t journal_intake(db_t *db, const vmops_cmd_t *cmd,
-    const vmops_signed_frame_t *frame);
+    const vmops_signed_frame_t *frame, int fit);
 
 /* Before the effect; with the task's UPID as soon as it is known. */
 int journal_started(db_t *db, const vmops_uuid_t *id);
@@ -82,8 +86,9 @@ int journal_followed(db_t *db, const vmops_uuid_t *id, vmops_span_t upid);
 int journal_ended(db_t *db, const vmops_uuid_t *id, const char *status,
     vmops_span_t error, vmops_span_t result, const uint8_t sig[VMOPS_SIG]);
 
-/* The gateway has it. */
+/* The gateway has it; the gateway asked again for an ended one. */
 int journal_confirmed(db_t *db, const vmops_uuid_t *id);
+int journal_again(db_t *db, const vmops_uuid_t *id);
 
 /*
  * Walks: one command; those not ended; the outbox; those changed after a

@@ -171,6 +171,7 @@ typedef struct {
 
 struct routes_s {
     plat_mutex_t  *mutex;
+    unsigned       version;
     size_t         n;
     known_t        known[VMOPS_ROUTES_MAX];
 };
@@ -220,10 +221,33 @@ find(routes_t *r, const vmops_uuid_t *secret)
 }
 
 
+/* Under the lock: 1 if it is another state than before. */
+
+static int
+replace(known_t *k, const vmops_route_t *route, const char *code)
+{
+    int  changed;
+
+    if (route->ok && route->stage < VMOPS_STAGE_AUTH
+        && k->route.stage >= VMOPS_STAGE_AUTH)
+    {
+        k->route.checked_ms = route->checked_ms;
+        return 0;
+    }
+
+    changed = k->route.ok != route->ok || k->route.stage != route->stage
+              || k->code != code;
+    k->route = *route;
+    k->code = code;
+
+    return changed;
+}
+
+
 int
 routes_set(routes_t *r, const vmops_uuid_t *secret, const vmops_route_t *route)
 {
-    int          error, changed = 1;
+    int          error, changed = 0;
     known_t     *k;
     const char  *code = NULL;
 
@@ -237,22 +261,30 @@ routes_set(routes_t *r, const vmops_uuid_t *secret, const vmops_route_t *route)
     k = find(r, secret);
 
     if (k != NULL) {
-        changed = k->route.ok != route->ok || k->route.stage != route->stage
-                  || k->code != code;
+        changed = replace(k, route, code);
 
     } else if (r->n < VMOPS_ROUTES_MAX) {
-        k = &r->known[r->n++];
-        k->secret = *secret;
+        r->known[r->n++] = (known_t) { *secret, *route, code };
+        changed = 1;
     }
 
-    if (k != NULL) {
-        k->route = *route;
-        k->code = code;
-    }
-
+    r->version += (unsigned) changed;
     plat_mutex_unlock(r->mutex);
 
     return changed;
+}
+
+
+unsigned
+routes_version(routes_t *r)
+{
+    unsigned  version;
+
+    plat_mutex_lock(r->mutex);
+    version = r->version;
+    plat_mutex_unlock(r->mutex);
+
+    return version;
 }
 
 
@@ -266,6 +298,7 @@ routes_forget(routes_t *r, const vmops_uuid_t *secret)
     k = find(r, secret);
     if (k != NULL) {
         *k = r->known[--r->n];
+        r->version++;
     }
 
     plat_mutex_unlock(r->mutex);

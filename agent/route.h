@@ -46,10 +46,16 @@ typedef struct routes_s  routes_t;
 routes_t *routes_new(void);
 void routes_free(routes_t *r);
 
-/* Thread-safe.  1 if it is another state than before. */
+/*
+ * Thread-safe.  What a probe can say does not undo what a command found at a
+ * later stage.  1 if it is another state than before.
+ */
 int routes_set(routes_t *r, const vmops_uuid_t *secret,
     const vmops_route_t *route);
 void routes_forget(routes_t *r, const vmops_uuid_t *secret);
+
+/* Grows with every such change. */
+unsigned routes_version(routes_t *r);
 
 /* The array of AgentRecord.routes. */
 void routes_write(routes_t *r, vmops_jw_t *w);

@@ -457,6 +457,7 @@ vault_unseal(vault_t *v, const vmops_uuid_t *id, uint64_t version,
         return -1;
     }
 
+    o->kind = e.kind;
     o->plain = sodium_malloc(VMOPS_SECRET_PLAINTEXT_MAX);
     if (o->plain == NULL) {
         *error = VMOPS_CMDERR_internal;

@@ -61,6 +61,7 @@ typedef struct {
 
 typedef struct {
     uint8_t        *plain;      /* sodium_malloc: what s points into */
+    unsigned        kind;
     vmops_secret_t  s;
     endpoint_t      endpoint;
     redact_t       *redact[2];

@@ -194,7 +194,7 @@ ws_write_raw(ws_t *ws, const void *p, size_t n)
 
 
 static int
-send_frame(ws_t *ws, unsigned opcode, vmops_span_t data)
+send_frame(ws_t *ws, unsigned opcode, int fin, vmops_span_t data)
 {
     int       rc;
     size_t    n;
@@ -207,7 +207,7 @@ send_frame(ws_t *ws, unsigned opcode, vmops_span_t data)
     }
 
     randombytes_buf(mask, sizeof(mask));
-    n = vmops_ws_head_write(frame, opcode, 1, data.n, mask);
+    n = vmops_ws_head_write(frame, opcode, fin, data.n, mask);
 
     if (data.n > 0) {
         memcpy(frame + n, data.p, data.n);
@@ -224,7 +224,27 @@ send_frame(ws_t *ws, unsigned opcode, vmops_span_t data)
 int
 ws_send(ws_t *ws, vmops_span_t text)
 {
-    return ws->close_sent ? -1 : send_frame(ws, VMOPS_WS_TEXT, text);
+    int           rc = 0;
+    unsigned      opcode = VMOPS_WS_TEXT;
+    vmops_span_t  part;
+
+    if (ws->close_sent || text.n > VMOPS_WS_MESSAGE_MAX) {
+        return -1;
+    }
+
+    do {
+        part = text;
+        if (part.n > VMOPS_WS_FRAME_MAX) {
+            part.n = VMOPS_WS_FRAME_MAX;
+        }
+
+        text = vmops_span(text.p + part.n, text.n - part.n);
+        rc = send_frame(ws, opcode, text.n == 0, part);
+        opcode = VMOPS_WS_CONTINUATION;
+
+    } while (rc == 0 && text.n > 0);
+
+    return rc;
 }
 
 
@@ -242,7 +262,7 @@ send_close(ws_t *ws, unsigned code)
         ? 0 : vmops_ws_close_write(body, code, vmops_span(NULL, 0));
     ws->close_sent = 1;
 
-    return send_frame(ws, VMOPS_WS_CLOSE, vmops_span(body, n));
+    return send_frame(ws, VMOPS_WS_CLOSE, 1, vmops_span(body, n));
 }
 
 
@@ -302,7 +322,7 @@ take_control(ws_t *ws, const vmops_ws_event_t *ev)
         if (ws->out_n - ws->out_at < VMOPS_WS_QUEUE_BYTES / 2
             && !ws->close_sent)
         {
-            send_frame(ws, VMOPS_WS_PONG, ev->data);
+            send_frame(ws, VMOPS_WS_PONG, 1, ev->data);
         }
         return WS_NOTHING;
 

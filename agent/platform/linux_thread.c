@@ -127,6 +127,18 @@ plat_cond_wait(plat_cond_t *cond, plat_mutex_t *mutex, uint64_t ms)
 }
 
 
+void
+plat_sleep(uint64_t ms)
+{
+    struct timespec  ts;
+
+    ts.tv_sec = (time_t) (ms / 1000);
+    ts.tv_nsec = (long) (ms % 1000) * 1000000;
+
+    nanosleep(&ts, NULL);
+}
+
+
 static void *
 thread_main(void *arg)
 {

@@ -108,6 +108,9 @@ void plat_cond_broadcast(plat_cond_t *cond);
 void plat_cond_wait(plat_cond_t *cond, plat_mutex_t *mutex, uint64_t ms);
 #define PLAT_WAIT_FOREVER  UINT64_MAX
 
+/* Sleeps; a signal may end it early. */
+void plat_sleep(uint64_t ms);
+
 plat_thread_t *plat_thread_start(void (*run)(void *data), void *data);
 void plat_thread_join(plat_thread_t *thread);
 

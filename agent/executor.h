@@ -1,0 +1,36 @@
+
+/*
+ * A small pool of threads that carries out commands: those on the same guest
+ * one after the other, others side by side.
+ */
+
+#ifndef VMOPS_EXECUTOR_H
+#define VMOPS_EXECUTOR_H
+
+
+#include "daemon.h"
+
+
+typedef struct executor_s  executor_t;
+
+/* NULL: no threads. */
+executor_t *executor_new(agent_t *agent);
+
+/*
+ * Takes a command that the journal has; payload and upid (p NULL: none) are
+ * copied.  deadline is plat_boot_ms().  0, or -1.
+ */
+int executor_submit(executor_t *x, vmops_span_t payload, uint64_t deadline,
+    vmops_span_t upid);
+
+/* Asks one to stop; unknown ids are ignored. */
+void executor_cancel(executor_t *x, const vmops_uuid_t *id);
+
+/*
+ * Lets go of followed tasks, waits at most ms for the rest.  0 and everything
+ * is freed; -1: a thread is still at work, and nothing is.
+ */
+int executor_stop(executor_t *x, uint64_t ms);
+
+
+#endif /* VMOPS_EXECUTOR_H */

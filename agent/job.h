@@ -1,0 +1,36 @@
+
+/* One command in the pool; between executor.c and job.c. */
+
+#ifndef VMOPS_JOB_H
+#define VMOPS_JOB_H
+
+
+#include <stdatomic.h>
+
+#include "act.h"
+
+
+struct job_s {
+    job_t          *next;
+    vmops_cmd_t     cmd;            /* points into payload and memory */
+    vmops_span_t    payload;
+    uint8_t        *memory;
+    uint64_t        deadline;
+    vmops_span_t    upid;
+    uint8_t         running;
+    atomic_int      cancelled;
+    atomic_int     *stopping;       /* of the executor */
+};
+
+/* Copies and parses; NULL: no memory, or not a command. */
+job_t *job_new(vmops_span_t payload, uint64_t deadline, vmops_span_t upid);
+void job_free(job_t *job);
+
+/* 1 if both are on the same guest of the same endpoint. */
+int job_same_guest(const job_t *a, const job_t *b);
+
+/* From the policy to the receipt. */
+void job_run(agent_t *agent, job_t *job);
+
+
+#endif /* VMOPS_JOB_H */

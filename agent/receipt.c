@@ -1,0 +1,203 @@
+
+/* Results. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal.h"
+#include "log.h"
+#include "receipt.h"
+#include "redact.h"
+#include "vmops_banned.h"
+
+
+static void
+fill(vmops_result_t *r, const vmops_cmd_t *cmd, vmops_span_t payload,
+    const outcome_t *o)
+{
+    memset(r, 0, sizeof(*r));
+
+    r->id = cmd->id;
+    r->status = (uint8_t) o->status;
+    r->started = o->started;
+    r->finished = plat_wall_ms();
+    r->result.text = o->result;
+
+    if (o->error >= 0) {
+        r->error_code = vmops_span_str(
+            vmops_command_error_info((unsigned) o->error)->code);
+        if (o->stage >= 0) {
+            r->error_stage = vmops_span_str(
+                vmops_stage_name((unsigned) o->stage));
+        }
+        if (o->detail != NULL) {
+            r->error_detail_code = vmops_span_str(o->detail);
+        }
+    }
+
+    memcpy(r->secrets, cmd->secrets, sizeof(r->secrets));
+    r->secrets_n = cmd->secrets_n;
+    vmops_hash(r->cmd_hash, payload);
+}
+
+
+/* Without its result, when that cannot go out. */
+
+static void
+withhold(vmops_result_t *r, vmops_command_error_t error)
+{
+    memset(&r->result, 0, sizeof(r->result));
+    r->error_code = vmops_span_str(vmops_command_error_info(error)->code);
+    memset(&r->error_stage, 0, sizeof(r->error_stage));
+    memset(&r->error_detail_code, 0, sizeof(r->error_detail_code));
+}
+
+
+static int
+compose(uint8_t *buf, vmops_span_t *out, vmops_result_t *r)
+{
+    int  rc;
+
+    rc = vmops_result_write(buf, VMOPS_RESULT_PAYLOAD_MAX, out, r);
+
+    if (rc == 0 && redact_found(*out)) {
+        log_event(LOG_ERROR, "leak_blocked", LOG_CODE("type", "result"),
+                  LOG_UUID("command", &r->id));
+        withhold(r, VMOPS_CMDERR_leak_blocked);
+
+    } else if (rc == 0) {
+        return 0;
+
+    } else {
+        withhold(r, VMOPS_CMDERR_internal);
+    }
+
+    return vmops_result_write(buf, VMOPS_RESULT_PAYLOAD_MAX, out, r);
+}
+
+
+int
+receipt_write(agent_t *agent, const vmops_cmd_t *cmd, vmops_span_t payload,
+    const outcome_t *outcome)
+{
+    int              rc = -1;
+    uint8_t          sig[VMOPS_SIG];
+    uint8_t         *buf;
+    vmops_span_t     text;
+    vmops_result_t   r;
+
+    buf = malloc(VMOPS_RESULT_PAYLOAD_MAX);
+    if (buf == NULL) {
+        return -1;
+    }
+
+    fill(&r, cmd, payload, outcome);
+
+    if (compose(buf, &text, &r) == 0
+        && vmops_payload_sign(sig, VMOPS_SIGNED_RESULT, agent->id->tenant16,
+                              &agent->id->agent, NULL, text, agent->id->ed_sk)
+           == 0
+        && journal_ended(agent->db, &cmd->id, vmops_status_name(r.status),
+                         r.error_code, text, sig) == 0)
+    {
+        rc = 0;
+    }
+
+    free(buf);
+
+    log_event(rc == 0 ? LOG_INFO : LOG_ERROR,
+              rc == 0 ? "command_ended" : "result_not_written",
+              LOG_UUID("command", &cmd->id),
+              LOG_CODE("status", vmops_status_name(outcome->status)),
+              LOG_CODE("error", outcome->error < 0 ? NULL
+                       : vmops_command_error_info((unsigned) outcome->error)
+                         ->code));
+
+    channel_outbox(agent->channel);
+
+    return rc;
+}
+
+
+typedef struct left_s  left_t;
+
+struct left_s {
+    left_t          *next;
+    journal_state_t  state;
+    uint64_t         started;
+    size_t           n;
+    uint8_t          payload[];
+};
+
+
+static int
+collect(void *data, const journal_row_t *row)
+{
+    left_t  *left, **list = data;
+
+    if (row->state == JOURNAL_FOLLOWED) {
+        return 0;
+    }
+
+    left = malloc(sizeof(*left) + row->payload.n);
+    if (left == NULL) {
+        return -1;
+    }
+
+    left->next = *list;
+    left->state = row->state;
+    left->started = row->started;
+    left->n = row->payload.n;
+    memcpy(left->payload, row->payload.p, row->payload.n);
+    *list = left;
+
+    return 0;
+}
+
+
+static void
+conclude(agent_t *agent, const left_t *left)
+{
+    uint8_t       *memory;
+    size_t         size = vmops_json_arena_size(left->n);
+    outcome_t      o;
+    vmops_cmd_t    cmd;
+    vmops_span_t   payload = vmops_span(left->payload, left->n);
+    vmops_arena_t  arena;
+
+    memory = malloc(size);
+    if (memory == NULL) {
+        return;
+    }
+
+    memset(&o, 0, sizeof(o));
+    o.status = left->state == JOURNAL_ACCEPTED ? VMOPS_ST_FAILED
+                                               : VMOPS_ST_INDETERMINATE;
+    o.error = VMOPS_CMDERR_agent_restarted;
+    o.stage = -1;
+    o.started = left->started;
+
+    vmops_arena_init(&arena, memory, size);
+    if (vmops_cmd_parse(&cmd, &arena, payload) == 0) {
+        receipt_write(agent, &cmd, payload, &o);
+    }
+
+    free(memory);
+}
+
+
+void
+receipt_recover(agent_t *agent)
+{
+    left_t  *left, *list = NULL;
+
+    if (journal_open_ones(agent->db, collect, &list) != 0) {
+        log_event(LOG_ERROR, "journal_unreadable");
+    }
+
+    while ((left = list) != NULL) {
+        list = left->next;
+        conclude(agent, left);
+        free(left);
+    }
+}
