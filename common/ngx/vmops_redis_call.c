@@ -358,7 +358,10 @@ vmops_redis_late(vmops_redis_conn_t *conn)
 
 /*
  * Sets the timer to what is due first.  One that fires too early only comes
- * back here; and none is left without a call: it keeps an old worker alive.
+ * back here.
+ *
+ * A request that waits for its reply has no timer of its own: as long as there
+ * is a call this one keeps an old worker from exiting, and no longer.
  */
 
 void
@@ -375,6 +378,8 @@ vmops_redis_arm(vmops_redis_conn_t *conn)
         node = ngx_rbtree_min(conn->deadlines.root, conn->deadlines.sentinel);
         vmops_redis_sooner(node->key, &wait);
     }
+
+    timer->cancelable = (wait < 0 || !conn->commands);
 
     if (!conn->ready) {
         vmops_redis_sooner(conn->ready_by, &wait);

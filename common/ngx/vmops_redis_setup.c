@@ -224,13 +224,6 @@ vmops_redis_library_fits(ngx_str_t *need, ngx_str_t *has)
 static void
 vmops_redis_setup_done(vmops_redis_conn_t *conn)
 {
-    /*
-     * A request that waits for its reply has no timer of its own: without
-     * this one a worker would exit before it has answered.
-     */
-
-    conn->timer.cancelable = conn->commands ? 0 : 1;
-
     conn->told = 0;
     conn->backoff = 0;
     conn->net_log.log_level = conn->log.log_level;

@@ -20,6 +20,15 @@ use Time::HiRes qw(sleep time);
 $ENV{ASAN_OPTIONS} = join ':', grep { defined } $ENV{ASAN_OPTIONS},
                      'detect_odr_violation=0';
 
+# a worker does not free its connections
+
+my $lsan = tempdir('vmops-lsan-XXXXXX', TMPDIR => 1, CLEANUP => 1)
+           . '/suppressions';
+open my $supp, '>', $lsan or die $!;
+print $supp "leak:ngx_event_process_init\n";
+close $supp;
+$ENV{LSAN_OPTIONS} = "suppressions=$lsan:print_suppressions=0";
+
 my $top = abs_path(dirname(__FILE__) . '/../../..');
 
 sub new {
