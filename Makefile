@@ -229,10 +229,11 @@ check-asan: all asan
 
 LINT_SH   := configure.sh .ci/run
 LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate \
-             t/*.t t/lib/*.pm t/lib/*/*.pm t/pve/pve-sim t/bench/run t/lint/style)
+             t/*.t t/lib/*.pm t/lib/*/*.pm t/pve/pve-sim t/bench/run \
+             t/bench/*.pm t/lint/style)
 LINT_C    := $(wildcard agent/*.[ch] agent/*/*.[ch] common/*.[ch] \
              common/ngx/*.[ch] ngx_*_module/*.[ch] include/*.h include/*.def \
-             conf/*.c t/unit/*.[ch] t/bench/*.c)
+             conf/*.c t/unit/*.[ch] t/bench/*.[ch])
 CPPCHECK  := cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
              --enable=warning,performance,portability \
              --suppressions-list=t/lint/cppcheck.txt $(INCLUDE) -Iagent -j2 \
@@ -269,13 +270,16 @@ install: all
 	    $(B)/redis/vmops.lua $(B)/redis/users.acl; do \
 	  $(INSTALL) -m 644 $$file $(SHARE)/$${file##*/} || exit 1; done
 
-# Rates and latencies on this machine, beside nginx's own `return 200`.
 
-$(B)/t/bench/http_load: $(B)/t/bench/http_load.o
-	$(CC) $(LDFLAGS) -o $@ $^
+# Rates, latencies and memory on this machine, beside peers in the same run.
 
-bench: all $(B)/t/bench/http_load
-	perl -It/lib t/bench/run
+BENCH_SRC := $(wildcard t/bench/*.c)
+
+$(B)/t/bench/load: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/common/libvmops_common.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(OPENSSL_LIBS) $(COMMON_LIBS) -pthread
+
+bench: all $(B)/t/bench/load
+	perl t/bench/run $(BENCH)
 
 
 clean:
@@ -289,7 +293,7 @@ help:
 	@echo 'make test        all tests; TESTS="t/a.t t/b.t" for some of them'
 	@echo 'make test-full   the same with many more rounds'
 	@echo 'make check-asan  unit tests and the agent with sanitizers'
-	@echo 'make bench       rates and latencies; SECONDS=5 for each'
+	@echo 'make bench       rates, latencies, memory; BENCH=--quick'
 	@echo 'make lint        style, shellcheck, perl -c, cppcheck, luacheck'
 	@echo 'make install     DESTDIR=, PREFIX=, NGX_DEST= say where'
 	@echo 'make clean       removes build/'
