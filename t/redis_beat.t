@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The beat: an incarnation in the store, who else lives, the flags; three seconds
-# without it end the incarnation, and the next beat begins another one.
+# The beat: an incarnation in the store, who else lives, the flags; three
+# seconds without it end the incarnation, and the next beat begins another one.
 # tags: asan
 
 use strict;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# No server at the start: calls are refused at once, one line is logged, and the
-# client comes up with the server.
+# No server at the start: calls are refused at once, one line is logged, and
+# the client comes up with the server.
 
 use strict;
 use warnings;

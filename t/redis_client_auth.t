@@ -35,7 +35,8 @@ $t->redis('ACL', 'SETUSER', 'other', 'on', 'nopass', '~*', '&*', '+@all');
 
 $t->nginx_start(server => "127.0.0.1:$port user=vm password_file=good");
 ok($t->ready, 'ready');
-is(scalar $t->get('/call', 'a=ACL', 'a=WHOAMI'), "200 \$vm\n\n", 'as the user');
+is(scalar $t->get('/call', 'a=ACL', 'a=WHOAMI'), "200 \$vm\n\n",
+   'as the user');
 
 # the user goes: Redis ends its connections
 

@@ -30,7 +30,7 @@ file('fits', 0600, 'x' x 512);
 my @cases = (
     ['unix:/tmp/x bogus', qr/invalid parameter "bogus"/],
     ['unix:/tmp/x user=', qr/invalid parameter "user="/],
-    ['unix:/tmp/x user=a', qr/"user" in "redis_test_server" needs "password_f/],
+    ['unix:/tmp/x user=a', qr/"user" in .* needs "password_file"/],
     ['unix:/tmp/x user=a user=b', qr/duplicate parameter "user=b"/],
     ['unix:/tmp/x ca_file=/x', qr/"ca_file" and "name" .* need "tls"/],
     ['unix:/tmp/x name=x', qr/"ca_file" and "name" .* need "tls"/],

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The function library is checked before the client is ready: a missing or older
-# one is told once and waited for.  With the rights of users.acl only.
+# The function library is checked before the client is ready: a missing or
+# older one is told once and waited for.  With the rights of users.acl only.
 
 use strict;
 use warnings;

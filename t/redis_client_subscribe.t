@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Shard channels: subscribers share a channel, are told when it is lost and when
-# it is back, and may leave while they are told.
+# Shard channels: subscribers share a channel, are told when it is lost and
+# when it is back, and may leave while they are told.
 # tags: asan
 
 use strict;

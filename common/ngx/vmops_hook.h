@@ -1,6 +1,6 @@
 
 /*
- * The start of a graceful exit of a worker, which nginx has no module hook for.
+ * The start of a worker's graceful exit, which nginx has no module hook for.
  *
  * nginx calls the read handler of every connection marked idle as the first
  * thing of a graceful exit (ngx_close_idle_connections()): one end of a pipe,
@@ -24,8 +24,8 @@ typedef struct vmops_hook_s  vmops_hook_t;
 
 
 /*
- * init_process also runs in cache helpers: 1 in a worker (or the only process),
- * where clients and hooks belong.
+ * init_process also runs in cache helpers: 1 in a worker, or in the only
+ * process, where clients and hooks belong.
  */
 ngx_uint_t vmops_hook_worker(void);
 

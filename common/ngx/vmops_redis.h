@@ -95,15 +95,15 @@ typedef void (*vmops_redis_pt)(void *data, redisReply *reply);
 
 /*
  * Queues a command; all commands of one event loop iteration go out together.
- * The arguments are copied.  deadline is in milliseconds from now (at least 1).
+ * The arguments are copied.  deadline is in milliseconds from now, at least 1.
  * A TRYAGAIN is retried within it.
  *
- * Returns NULL when the client is not ready or a limit is reached: the callback
- * will not run, answer 503 at once.  Otherwise it runs exactly once, and then
- * the call is no more.  cb may be NULL: nobody waits for the reply.
+ * Returns NULL when the client is not ready or a limit is reached: then the
+ * callback will not run, answer 503 at once.  Otherwise it runs exactly once,
+ * and then the call is no more.  cb may be NULL: nobody waits for the reply.
  *
- * In a new worker calls wait for the first connection, so that a reload refuses
- * none; if it cannot be made, they end with NULL.
+ * In a new worker calls wait for the first connection, so that a reload
+ * refuses none; if it cannot be made, they end with NULL.
  */
 vmops_redis_call_t *vmops_redis_command(vmops_redis_t *r, ngx_msec_t deadline,
     vmops_redis_pt cb, void *data, int argc, const ngx_str_t *argv);
@@ -118,9 +118,10 @@ void vmops_redis_detach(vmops_redis_call_t *call);
 /*
  * Subscribes to a shard channel.  Any number of subscriptions share one
  * SSUBSCRIBE; each goes on by itself after a reconnect.  state tells 1 when
- * messages come from now on, 0 when they no longer do (and 1 again later): what
- * was published in between is lost.  Both handlers may unsubscribe anything.
- * The name is copied.  Returns NULL: no memory, or too many channels.
+ * messages come from now on, 0 when they no longer do (and 1 again later);
+ * what was published in between is lost.  Both handlers may unsubscribe
+ * anything.  The name is copied.  Returns NULL: no memory, or too many
+ * channels.
  */
 vmops_redis_sub_t *vmops_redis_subscribe(vmops_redis_t *r, ngx_str_t *channel,
     void (*message)(void *data, u_char *p, size_t n),

@@ -162,7 +162,7 @@ vmops_redis_write_handler(ngx_event_t *wev)
 }
 
 
-/* TLS wants to be asked again with the same bytes: only an empty buffer fills */
+/* after NGX_AGAIN TLS wants the same bytes: only an empty buffer is filled */
 
 static void
 vmops_redis_gather(vmops_redis_conn_t *conn)

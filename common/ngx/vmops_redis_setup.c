@@ -1,7 +1,7 @@
 
 /*
- * What a new connection says first, in one piece: AUTH, CLIENT SETNAME, and the
- * question whether the server serves and has our functions.
+ * What a new connection says first, in one piece: AUTH, CLIENT SETNAME, and
+ * the question whether the server serves and has our functions.
  */
 
 

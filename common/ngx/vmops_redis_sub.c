@@ -3,10 +3,10 @@
  * Shard channels, on a connection of their own.
  *
  * A channel is idle (to be asked for), active (asked for, or confirmed) or
- * failed (idle again with the next tick).  One SSUBSCRIBE names one channel, as
- * a cluster wants it; at most a window of them is under way.  Only the answer
- * to the latest SSUBSCRIBE of a channel confirms it: after an unsubscribe an
- * older one may still come.
+ * failed (idle again with the next tick).  One SSUBSCRIBE names one channel,
+ * as a cluster wants it; at most a window of them is under way.  Only the
+ * answer to the latest SSUBSCRIBE of a channel confirms it: after an
+ * unsubscribe an older one may still come.
  */
 
 

@@ -11,8 +11,8 @@
  * (repeated) are those of a Redis command, with \r and the like as %0D.
  *
  *     call        a, deadline: the reply as text; 503 refused, 504 none
- *     pipe        a, n, size, deadline, detach: n times the command followed by
- *                 its number, padded to size; detach=k: every k-th is detached
+ *     pipe        a, n, size, deadline, detach: n times the command and its
+ *                 number, padded to size; detach=k: every k-th is detached
  *     subscribe   id, a: the channel; unsubscribe id; events id
  *     stat        counters of the worker; beat: what it knows
  */

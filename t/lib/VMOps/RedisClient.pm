@@ -293,7 +293,8 @@ sub nginx_start {
                || IO::Socket::INET->new(PeerAddr => "127.0.0.1:$self->{port}");
     });
 
-    kill 0, $pid or die 'nginx did not start: ' . $self->log . $self->slurp('nginx.out');
+    kill 0, $pid
+        or die 'nginx did not start: ', $self->log, $self->slurp('nginx.out');
 
     return;
 }
