@@ -276,7 +276,7 @@ install: all
 BENCH_SRC := $(wildcard t/bench/*.c)
 
 $(B)/t/bench/load: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/common/libvmops_common.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(OPENSSL_LIBS) $(COMMON_LIBS) -pthread
+	$(CC) $(LDFLAGS) -o $@ $^ $(OPENSSL_LIBS) $(COMMON_LIBS)
 
 bench: all $(B)/t/bench/load
 	perl t/bench/run $(BENCH)
