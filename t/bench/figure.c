@@ -6,6 +6,8 @@
  * then (no coordinated omission).
  */
 
+#define _GNU_SOURCE
+
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,6 +1,8 @@
 
 /* The loop, and connections on it: plain, or TLS by OpenSSL. */
 
+#define _GNU_SOURCE
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

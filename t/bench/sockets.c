@@ -1,6 +1,8 @@
 
 /* All sockets at once: opened and made ready, or closed. */
 
+#define _GNU_SOURCE
+
 #include <stdio.h>
 
 #include "bench.h"
