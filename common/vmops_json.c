@@ -317,7 +317,7 @@ vmops_json_rc_t
 vmops_json_parse_nodes(const vmops_json_t **root, vmops_arena_t *arena,
     vmops_span_t text, size_t nodes)
 {
-    vmops_bump_t           bump;
+    vmops_bump_t     bump;
     build_t          b;
     uint8_t         *lo;
     vmops_json_rc_t  rc;

@@ -75,7 +75,7 @@ vmops_json_rc_t vmops_json_parse(const vmops_json_t **root,
 vmops_json_rc_t vmops_json_parse_nodes(const vmops_json_t **root,
     vmops_arena_t *arena, vmops_span_t text, size_t nodes);
 
-/* An arena of this size is enough for any text of n bytes. */
+/* An arena of this size is enough for vmops_json_parse() and n bytes. */
 size_t vmops_json_arena_size(size_t n);
 
 /* The member of that name; NULL when absent or when obj is no object (NULL

@@ -141,8 +141,9 @@ refused(void **state UNUSED)
 static void
 bombs(void **state UNUSED)
 {
-    size_t       i;
-    vmops_buf_t  b;
+    size_t         i;
+    vmops_buf_t    b;
+    vmops_arena_t  a;
 
     memset(text, '[', 1000000);
     assert_int_equal(parse_n(text, 1000000), VMOPS_JSON_DEPTH);
@@ -164,6 +165,12 @@ bombs(void **state UNUSED)
     b.n--;
     vmops_buf_str(&b, ",0]");
     assert_int_equal(parse_n(text, b.n), VMOPS_JSON_TOO_MANY);
+
+    /* unless the caller allows just that one */
+    vmops_arena_init(&a, memory, sizeof(memory));
+    assert_int_equal(vmops_json_parse_nodes(&root, &a,
+                         vmops_span(b.p, b.n), VMOPS_JSON_NODES_MAX + 1),
+                     VMOPS_JSON_OK);
 
     vmops_buf_init(&b, text, sizeof(text));
     for (i = 0; i < VMOPS_JSON_MEMBERS_MAX; i++) {
