@@ -281,6 +281,24 @@ plat_remove(const char *path)
 }
 
 
+int
+plat_full_path(const char *path, char full[PLAT_PATH_MAX])
+{
+    int    rc;
+    char  *found = realpath(path, NULL);
+
+    if (found == NULL) {
+        return errno == ENOENT ? PLAT_ENOENT : PLAT_E;
+    }
+
+    rc = (size_t) snprintf(full, PLAT_PATH_MAX, "%s", found) < PLAT_PATH_MAX
+         ? 0 : PLAT_ETOOBIG;
+    free(found);
+
+    return rc;
+}
+
+
 uint64_t
 plat_file_stamp(const char *path)
 {

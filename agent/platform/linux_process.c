@@ -1,6 +1,7 @@
 
 /* Process-wide settings, stop signals, clocks. */
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,38 @@ plat_init(void)
 
     /* also keeps other processes of this user from reading our memory */
     return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : PLAT_E;
+}
+
+
+int
+plat_detach(void)
+{
+    int    fd;
+    pid_t  pid = fork();
+
+    if (pid < 0) {
+        return PLAT_E;
+    }
+    if (pid > 0) {
+        _exit(0);
+    }
+
+    if (setsid() < 0) {
+        return PLAT_E;
+    }
+
+    fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        return PLAT_E;
+    }
+
+    if (dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0
+        || dup2(fd, STDERR_FILENO) < 0)
+    {
+        return PLAT_E;
+    }
+
+    return close(fd) == 0 ? 0 : PLAT_E;
 }
 
 

@@ -40,6 +40,12 @@ typedef struct plat_lock_s    plat_lock_t;
  */
 int plat_init(void);
 
+/*
+ * Goes on in the background: the calling program ends with 0, without the
+ * terminal the rest goes on.  Before any thread is started.
+ */
+int plat_detach(void);
+
 /* "linux" or "windows", as POST /agents/register names it */
 const char *plat_name(void);
 
@@ -77,6 +83,9 @@ int plat_rename_new(const char *from, const char *to);
 int plat_rename(const char *from, const char *to);
 
 int plat_remove(const char *path);
+
+/* The path from the root, of a file that exists. */
+int plat_full_path(const char *path, char full[PLAT_PATH_MAX]);
 
 /* A number that changes when the file does; 0 if there is none. */
 uint64_t plat_file_stamp(const char *path);

@@ -1,0 +1,330 @@
+
+/* What the commands share. */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "vmops_banned.h"
+
+
+#define OUT_MAX         262144
+#define CHANGE_TRIES    50
+#define CHANGE_TRY_MS   100
+
+int  cli_json;
+
+static uint8_t  out[OUT_MAX];
+
+
+void
+cli_say(const char *format, ...)
+{
+    va_list  args;
+
+    if (cli_json) {
+        return;
+    }
+
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    fflush(stdout);
+}
+
+
+void
+cli_begin(vmops_jw_t *w)
+{
+    vmops_jw_init(w, out, sizeof(out));
+    vmops_jw_obj(w);
+}
+
+
+int
+cli_end(vmops_jw_t *w)
+{
+    vmops_span_t  text;
+
+    vmops_jw_obj_end(w);
+
+    if (vmops_jw_done(w, &text) != 0) {
+        return cli_fail(EXIT_INTERNAL, "internal", "Too much to print.");
+    }
+
+    if (cli_json) {
+        fwrite(text.p, 1, text.n, stdout);
+        fputc('\n', stdout);
+        fflush(stdout);
+    }
+
+    return EXIT_OK;
+}
+
+
+int
+cli_fail(int exit, const char *code, const char *format, ...)
+{
+    char        message[1024];
+    va_list     args;
+    vmops_jw_t  w;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+
+    if (!cli_json) {
+        fprintf(stderr, "vmops-agent: %s (%s)\n", message, code);
+        return exit;
+    }
+
+    cli_begin(&w);
+    vmops_jw_key(&w, "error");
+    vmops_jw_obj(&w);
+    vmops_jw_kcstr(&w, "code", code);
+    vmops_jw_kcstr(&w, "message", message);
+    vmops_jw_obj_end(&w);
+    cli_end(&w);
+
+    return exit;
+}
+
+
+int
+cli_identity_fail(sealed_rc_t rc)
+{
+    switch (rc) {
+
+    case SEALED_NONE:
+        return cli_fail(EXIT_UNPAIRED, "not_paired",
+                        "This agent is not paired: vmops-agent pair.");
+    case SEALED_UNREADABLE:
+        return cli_fail(EXIT_UNREADABLE, "identity_unreadable",
+                        "The identity could not be read and was set aside as "
+                        "identity.bin.unreadable; pair the agent again.");
+    default:
+        return cli_fail(EXIT_INTERNAL, "identity_error",
+                        "The identity cannot be read now.");
+    }
+}
+
+
+int
+cli_route_fail(const net_fail_t *fail, const char *host)
+{
+    char  sentence[512];
+
+    net_sentence(sentence, sizeof(sentence), fail, host);
+
+    return cli_fail(EXIT_CONNECT,
+                    vmops_command_error_info(fail->code)->code, "%s",
+                    sentence);
+}
+
+
+int
+cli_rest_fail(int rc, const rest_reply_t *reply, const url_t *url)
+{
+    const vmops_problem_info_t  *info;
+
+    if (rc < 0) {
+        return cli_route_fail(&reply->fail, url->host);
+    }
+
+    if (reply->problem < 0) {
+        return cli_fail(EXIT_REFUSED, "unexpected_answer",
+                        "The server answered with HTTP status %ld.",
+                        reply->status);
+    }
+
+    info = vmops_problem_info((unsigned) reply->problem);
+
+    return cli_fail(EXIT_REFUSED, info->code, "%s. %s", info->title,
+                    info->detail);
+}
+
+
+static const cli_option_t *
+find_option(const cli_option_t *o, const char *name)
+{
+    for ( ; o->name != NULL; o++) {
+        if (strcmp(o->name, name) == 0) {
+            return o;
+        }
+    }
+
+    return NULL;
+}
+
+
+int
+cli_options(cli_t *cli, const cli_option_t *options, const char **words,
+    size_t max, size_t *n)
+{
+    int                  i;
+    const char          *arg;
+    const cli_option_t  *o;
+
+    *n = 0;
+
+    for (i = 0; i < cli->argc; i++) {
+        arg = cli->argv[i];
+
+        if (strncmp(arg, "--", 2) != 0) {
+            if (*n == max) {
+                return cli_fail(EXIT_USAGE, "usage", "Too many arguments.");
+            }
+            words[(*n)++] = arg;
+            continue;
+        }
+
+        if (strcmp(arg, "--json") == 0) {
+            cli_json = 1;
+            continue;
+        }
+
+        o = find_option(options, arg + 2);
+        if (o == NULL) {
+            return cli_fail(EXIT_USAGE, "usage", "Unknown option %s.", arg);
+        }
+        if (o->arg == NULL) {
+            *o->value = "";
+            continue;
+        }
+        if (++i == cli->argc) {
+            return cli_fail(EXIT_USAGE, "usage", "%s needs %s.", arg, o->arg);
+        }
+
+        *o->value = cli->argv[i];
+    }
+
+    return EXIT_OK;
+}
+
+
+int
+cli_dispatch(cli_t *cli, const cli_command_t *commands, const char *prefix)
+{
+    const cli_command_t  *c;
+
+    for (c = commands; cli->argc > 0 && c->name != NULL; c++) {
+        if (strcmp(c->name, cli->argv[0]) == 0) {
+            cli->argc--;
+            cli->argv++;
+            return c->run(cli);
+        }
+    }
+
+    if (cli_json) {
+        return cli_fail(EXIT_USAGE, "usage", "Unknown command.");
+    }
+
+    for (c = commands; c->name != NULL; c++) {
+        fprintf(stderr, "%s vmops-agent %s%s %s\n",
+                c == commands ? "usage:" : "      ", prefix, c->name,
+                c->usage);
+    }
+
+    return EXIT_USAGE;
+}
+
+
+int
+cli_confirm(const char *question, const char *option)
+{
+    int   rc;
+    char  answer[16];
+
+    rc = plat_ask(question, answer, sizeof(answer));
+
+    if (rc == PLAT_ENOTTY) {
+        return cli_fail(EXIT_NOT_CONFIRMED, "not_confirmed",
+                        "There is nobody to ask here: %s would say yes.",
+                        option);
+    }
+
+    if (rc == 0 && (strcmp(answer, "y") == 0 || strcmp(answer, "yes") == 0)) {
+        return EXIT_OK;
+    }
+
+    return cli_fail(EXIT_NOT_CONFIRMED, "not_confirmed", "Nothing was done.");
+}
+
+
+/* One command at a time changes a home; the next one waits a little. */
+
+static int
+change_lock(cli_agent_t *a)
+{
+    int   i, rc = PLAT_EBUSY;
+    char  path[PLAT_PATH_MAX];
+
+    if (home_path(path, a->home->state, "change.lock") != 0) {
+        return -1;
+    }
+
+    for (i = 0; i < CHANGE_TRIES && rc == PLAT_EBUSY; i++) {
+        if (i > 0) {
+            plat_sleep(CHANGE_TRY_MS);
+        }
+        rc = plat_lock(path, &a->lock);
+    }
+
+    return rc;
+}
+
+
+int
+cli_agent_open(cli_agent_t *a, cli_t *cli, cli_open_t how)
+{
+    char         fault[VMOPS_JSON_POINTER_MAX + 1];
+    sealed_rc_t  rc;
+
+    memset(a, 0, sizeof(*a));
+    a->home = &cli->home;
+
+    if (how != CLI_READ && change_lock(a) != 0) {
+        return cli_fail(EXIT_RUNNING, "busy",
+                        "Another command is changing this home.");
+    }
+
+    if (settings_load(&a->settings, a->home, fault) != 0) {
+        return cli_fail(EXIT_USAGE, "bad_config",
+                        "config.json cannot be read; at fault: \"%s\".",
+                        fault);
+    }
+
+    a->id = identity_new();
+    a->db = db_open(a->home);
+    if (a->id == NULL || a->db == NULL) {
+        return cli_fail(EXIT_INTERNAL, "internal",
+                        "The agent's database cannot be opened.");
+    }
+
+    if (how == CLI_ANY) {
+        return EXIT_OK;
+    }
+
+    rc = identity_load(a->id, a->home);
+    if (rc != SEALED_OK) {
+        return cli_identity_fail(rc);
+    }
+
+    a->vault = vault_new(a->home, a->db, a->id);
+    if (a->vault == NULL || net_init(&a->net, a->id, &a->settings) != 0) {
+        return cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+    }
+
+    return EXIT_OK;
+}
+
+
+void
+cli_agent_close(cli_agent_t *a)
+{
+    vault_free(a->vault);
+    db_close(a->db);
+    identity_free(a->id);
+    plat_unlock(a->lock);
+}

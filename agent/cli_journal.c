@@ -1,0 +1,155 @@
+
+/* journal: the commands of this agent, the last ones first to be changed. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "journal.h"
+#include "vmops_banned.h"
+
+
+#define SHOWN      50
+#define FOLLOW_MS  250
+
+typedef struct {
+    vmops_jw_t  *w;         /* NULL: one line of JSON each */
+    uint64_t     changed;   /* of the last one that was shown */
+} show_t;
+
+static const char *const  states[] = {
+    "accepted", "started", "followed", "ended"
+};
+
+
+static void
+write_row(vmops_jw_t *w, const journal_row_t *row)
+{
+    vmops_jw_kuuid(w, "command_id", &row->id);
+    vmops_jw_kint(w, "seq", (int64_t) row->seq);
+    vmops_jw_kstr(w, "service", row->service);
+    vmops_jw_kstr(w, "action", row->action);
+    vmops_jw_kcstr(w, "state", states[row->state]);
+    vmops_jw_key(w, "status");
+    vmops_jw_str(w, row->status);
+    vmops_jw_key(w, "error");
+    vmops_jw_str(w, row->error);
+    vmops_jw_key(w, "upid");
+    vmops_jw_str(w, row->upid);
+    vmops_jw_ktime(w, "received_at", (int64_t) row->received);
+    vmops_jw_ktime(w, "started_at",
+                   row->started != 0 ? (int64_t) row->started : -1);
+    vmops_jw_ktime(w, "finished_at",
+                   row->finished != 0 ? (int64_t) row->finished : -1);
+    vmops_jw_kbool(w, "confirmed",
+                   row->state == JOURNAL_ENDED && !row->outbox);
+}
+
+
+static int
+show_row(void *data, const journal_row_t *row)
+{
+    char         time[VMOPS_TIME_TEXT + 1];
+    show_t      *show = data;
+    vmops_jw_t   w;
+
+    vmops_time_format(time, (int64_t) row->received);
+    cli_say("%s  %-10.*s %-10.*s %-13.*s %.*s\n", time,
+            (int) row->service.n, (const char *) row->service.p,
+            (int) row->action.n, (const char *) row->action.p,
+            (int) (row->status.n > 0 ? row->status.n
+                                     : strlen(states[row->state])),
+            row->status.n > 0 ? (const char *) row->status.p
+                              : states[row->state],
+            (int) row->error.n,
+            row->error.n > 0 ? (const char *) row->error.p : "");
+
+    if (show->w != NULL) {
+        vmops_jw_obj(show->w);
+        write_row(show->w, row);
+        vmops_jw_obj_end(show->w);
+
+    } else if (cli_json) {
+        cli_begin(&w);
+        write_row(&w, row);
+        cli_end(&w);
+    }
+
+    show->changed = row->changed;
+
+    return 0;
+}
+
+
+static int
+follow(cli_agent_t *a)
+{
+    show_t         show = { NULL, 0 };
+    plat_waker_t  *waker = plat_waker_new();
+
+    if (waker == NULL) {
+        return cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+    }
+
+    plat_watch_stop(waker);
+
+    while (!plat_stop_asked()
+           && journal_changes(a->db, show.changed, SHOWN, show_row, &show)
+              == 0)
+    {
+        plat_wait(PLAT_NO_SOCKET, 0, waker, FOLLOW_MS);
+    }
+
+    return EXIT_OK;
+}
+
+
+static int
+print(cli_agent_t *a)
+{
+    show_t      show;
+    vmops_jw_t  w;
+
+    show.w = &w;
+    cli_begin(&w);
+    vmops_jw_key(&w, "items");
+    vmops_jw_arr(&w);
+
+    if (journal_changes(a->db, 0, SHOWN, show_row, &show) != 0) {
+        return cli_fail(EXIT_INTERNAL, "internal",
+                        "The agent's database cannot be read.");
+    }
+
+    vmops_jw_arr_end(&w);
+
+    return cli_end(&w);
+}
+
+
+int
+cli_journal(cli_t *cli)
+{
+    int          rc;
+    size_t       n;
+    cli_agent_t  a;
+    const char  *following = NULL;
+
+    const cli_option_t  options[] = {
+        { "follow", NULL, &following },
+        { NULL, NULL, NULL }
+    };
+
+    rc = cli_options(cli, options, NULL, 0, &n);
+    if (rc != EXIT_OK) {
+        return rc;
+    }
+
+    rc = cli_agent_open(&a, cli, CLI_READ);
+    if (rc == EXIT_OK) {
+        rc = following != NULL ? follow(&a) : print(&a);
+    }
+
+    cli_agent_close(&a);
+
+    return rc;
+}

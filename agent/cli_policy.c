@@ -1,0 +1,156 @@
+
+/* policy show, set, preset. */
+
+#include <string.h>
+
+#include "cli.h"
+#include "policy.h"
+#include "vmops_banned.h"
+
+
+#define SETTINGS_MAX  POLICY_CLASSES
+
+
+static int
+load(cli_t *cli, policy_t *policy)
+{
+    return policy_load(policy, &cli->home) == 0
+           ? EXIT_OK
+           : cli_fail(EXIT_USAGE, "bad_policy",
+                      "policy.json cannot be read; until it can, everything "
+                      "is denied.");
+}
+
+
+static int
+show(const policy_t *policy)
+{
+    size_t         i;
+    vmops_jw_t     w;
+
+    static const char *const  names[] = {
+#define VMOPS_X(id, name, bit)  name,
+        VMOPS_CLASSES(VMOPS_X)
+#undef VMOPS_X
+    };
+
+    for (i = 0; i < POLICY_CLASSES; i++) {
+        cli_say("%-10s %s\n", names[i],
+                policy_verdict_name(policy->verdicts[i]));
+    }
+    for (i = 0; i < policy->vmids_n; i++) {
+        cli_say("vmids      %u-%u\n", policy->vmids[i][0],
+                policy->vmids[i][1]);
+    }
+
+    cli_begin(&w);
+    vmops_jw_key(&w, "policy");
+    policy_write(&w, policy);
+
+    return cli_end(&w);
+}
+
+
+static int
+save(cli_t *cli, const policy_t *policy)
+{
+    return policy_save(policy, &cli->home) == 0
+           ? show(policy)
+           : cli_fail(EXIT_INTERNAL, "internal",
+                      "policy.json cannot be written.");
+}
+
+
+static int
+policy_cmd_show(cli_t *cli)
+{
+    int       rc;
+    size_t    n;
+    policy_t  policy;
+
+    const cli_option_t  options[] = { { NULL, NULL, NULL } };
+
+    rc = cli_options(cli, options, NULL, 0, &n);
+    if (rc == EXIT_OK) {
+        rc = load(cli, &policy);
+    }
+
+    return rc == EXIT_OK ? show(&policy) : rc;
+}
+
+
+static int
+policy_cmd_set(cli_t *cli)
+{
+    int          rc;
+    size_t       i, n;
+    policy_t     policy;
+    const char  *equals, *words[SETTINGS_MAX];
+
+    const cli_option_t  options[] = { { NULL, NULL, NULL } };
+
+    rc = cli_options(cli, options, words, SETTINGS_MAX, &n);
+    if (rc == EXIT_OK) {
+        rc = load(cli, &policy);
+    }
+    if (rc != EXIT_OK) {
+        return rc;
+    }
+
+    for (i = 0; i < n; i++) {
+        equals = strchr(words[i], '=');
+        if (equals == NULL
+            || policy_set(&policy,
+                          vmops_span(words[i], (size_t) (equals - words[i])),
+                          vmops_span_str(equals + 1)) != 0)
+        {
+            return cli_fail(EXIT_USAGE, "usage",
+                            "%s is not CLASS=allow|ask|deny.", words[i]);
+        }
+    }
+
+    return n > 0 ? save(cli, &policy)
+                 : cli_fail(EXIT_USAGE, "usage",
+                            "policy set needs CLASS=allow|ask|deny.");
+}
+
+
+static int
+policy_cmd_preset(cli_t *cli)
+{
+    int          rc;
+    size_t       n;
+    policy_t     policy;
+    const char  *name = NULL;
+
+    const cli_option_t  options[] = { { NULL, NULL, NULL } };
+
+    rc = cli_options(cli, options, &name, 1, &n);
+    if (rc != EXIT_OK) {
+        return rc;
+    }
+
+    memset(&policy, 0, sizeof(policy));
+
+    if (n != 1 || policy_preset(&policy, name) != 0) {
+        return cli_fail(EXIT_USAGE, "usage",
+                        "The presets are full, standard and read-only.");
+    }
+
+    return save(cli, &policy);
+}
+
+
+static const cli_command_t  commands[] = {
+    { "show", "", policy_cmd_show },
+    { "set", "CLASS=allow|ask|deny ...", policy_cmd_set },
+    { "preset", "full|standard|read-only", policy_cmd_preset },
+    { NULL, NULL, NULL }
+};
+
+
+int
+cli_policy(cli_t *cli)
+{
+    return cli_dispatch(cli, commands, "policy ");
+}

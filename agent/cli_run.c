@@ -1,0 +1,136 @@
+
+/* run, status, version. */
+
+#include <string.h>
+
+#include "cli.h"
+#include "daemon.h"
+#include "journal.h"
+#include "run_state.h"
+#include "vmops_banned.h"
+
+
+int
+cli_run(cli_t *cli)
+{
+    int          rc;
+    size_t       n;
+    const char  *foreground = NULL;
+
+    const cli_option_t  options[] = {
+        { "foreground", NULL, &foreground },
+        { NULL, NULL, NULL }
+    };
+
+    rc = cli_options(cli, options, NULL, 0, &n);
+
+    return rc == EXIT_OK ? daemon_run(&cli->home, foreground != NULL) : rc;
+}
+
+
+int
+cli_version(cli_t *cli)
+{
+    int         rc;
+    size_t      n;
+    vmops_jw_t  w;
+
+    const cli_option_t  options[] = { { NULL, NULL, NULL } };
+
+    rc = cli_options(cli, options, NULL, 0, &n);
+    if (rc != EXIT_OK) {
+        return rc;
+    }
+
+    cli_say("vmops-agent %s (%s)\n", AGENT_VERSION, plat_name());
+    cli_begin(&w);
+    vmops_jw_kcstr(&w, "version", AGENT_VERSION);
+    vmops_jw_kcstr(&w, "platform", plat_name());
+
+    return cli_end(&w);
+}
+
+
+typedef struct {
+    int64_t  open;
+    int64_t  outbox;
+} counts_t;
+
+
+static int
+count(void *data, const journal_row_t *row)
+{
+    counts_t  *c = data;
+
+    c->open += row->state != JOURNAL_ENDED;
+    c->outbox += row->outbox;
+
+    return 0;
+}
+
+
+static int
+status(cli_agent_t *a)
+{
+    int                readable;
+    char               state[32], key_id[VMOPS_KEY_ID_TEXT + 1];
+    char               fingerprint[VMOPS_FINGERPRINT_TEXT + 1];
+    counts_t           c = { 0, 0 };
+    vmops_jw_t         w;
+    const identity_t  *id = a->id;
+
+    identity_fingerprint(fingerprint, id);
+    readable = vault_readable(a->vault, key_id);
+    journal_open_ones(a->db, count, &c);
+    journal_outbox(a->db, count, &c);
+
+    cli_begin(&w);
+    run_state_write(&w, a->home, state);
+    vmops_jw_kcstr(&w, "version", AGENT_VERSION);
+    vmops_jw_kbool(&w, "paired", 1);
+    vmops_jw_kuuid(&w, "agent_id", &id->agent);
+    vmops_jw_kcstr(&w, "tenant", id->tenant);
+    vmops_jw_kcstr(&w, "name", id->name);
+    vmops_jw_kcstr(&w, "server", id->server);
+    vmops_jw_kcstr(&w, "fingerprint", fingerprint);
+    vmops_jw_kcstr(&w, "command_key_id", id->command_key_id);
+    vmops_jw_kcstr(&w, "keystore", readable ? "ok" : "unreadable");
+    vmops_jw_kcstr(&w, "key_id", key_id[0] != '\0' ? key_id : NULL);
+    vmops_jw_kint(&w, "last_seq", (int64_t) journal_last_seq(a->db));
+    vmops_jw_kint(&w, "open", c.open);
+    vmops_jw_kint(&w, "outbox", c.outbox);
+
+    cli_say("%s: %s\n"
+            "tenant %s at %s\n"
+            "fingerprint %s\n"
+            "keystore %s\n", id->name, state, id->tenant, id->server,
+            fingerprint, readable ? "ok"
+            : "unreadable: every secret has to be entered again");
+
+    return cli_end(&w);
+}
+
+
+int
+cli_status(cli_t *cli)
+{
+    int          rc;
+    size_t       n;
+    cli_agent_t  a;
+
+    const cli_option_t  options[] = { { NULL, NULL, NULL } };
+
+    rc = cli_options(cli, options, NULL, 0, &n);
+    if (rc != EXIT_OK) {
+        return rc;
+    }
+
+    rc = cli_agent_open(&a, cli, CLI_READ);
+    if (rc == EXIT_OK) {
+        rc = status(&a);
+    }
+
+    cli_agent_close(&a);
+
+    return rc;
+}

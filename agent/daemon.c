@@ -1,0 +1,220 @@
+
+/* The running agent: opens everything, runs the session, ends in order. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "daemon.h"
+#include "executor.h"
+#include "journal.h"
+#include "log.h"
+#include "prober.h"
+#include "receipt.h"
+#include "run_state.h"
+#include "session.h"
+#include "vmops_banned.h"
+
+
+#define STOP_MS        10000
+#define LOCK_TRIES     10
+#define LOCK_TRY_MS    100
+
+
+static void
+agent_close(agent_t *a)
+{
+    channel_free(a->channel);
+    routes_free(a->routes);
+    vault_free(a->vault);
+    db_close(a->db);
+    identity_free(a->id);
+    plat_waker_free(a->waker);
+}
+
+
+/* Who this is: an exit code. */
+
+static int
+agent_open(agent_t *a, const home_t *home)
+{
+    char         fault[VMOPS_JSON_POINTER_MAX + 1];
+    sealed_rc_t  rc;
+
+    memset(a, 0, sizeof(*a));
+    a->home = home;
+    a->id = identity_new();
+    a->waker = plat_waker_new();
+
+    if (a->id == NULL || a->waker == NULL) {
+        return cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+    }
+
+    if (settings_load(&a->settings, home, fault) != 0) {
+        return cli_fail(EXIT_USAGE, "bad_config",
+                        "config.json cannot be read; at fault: \"%s\".",
+                        fault);
+    }
+
+    rc = identity_load(a->id, home);
+    if (rc != SEALED_OK) {
+        return cli_identity_fail(rc);
+    }
+
+    return net_init(&a->net, a->id, &a->settings) == 0
+           ? EXIT_OK : cli_fail(EXIT_INTERNAL, "internal",
+                                "The identity names no usable server.");
+}
+
+
+/* The rest, in the process that goes on: SQLite does not survive a fork. */
+
+static int
+agent_open_store(agent_t *a)
+{
+    a->db = db_open(a->home);
+    a->routes = routes_new();
+    a->channel = channel_new(a->waker);
+
+    if (a->db != NULL) {
+        a->vault = vault_new(a->home, a->db, a->id);
+    }
+
+    return a->routes != NULL && a->channel != NULL && a->vault != NULL
+           ? EXIT_OK : cli_fail(EXIT_INTERNAL, "internal",
+                                "The agent's database cannot be opened.");
+}
+
+
+static int
+serve(agent_t *a)
+{
+    int             stuck = 0;
+    prober_t       *prober;
+    executor_t     *executor;
+    session_end_t   end = SESSION_ERROR;
+
+    executor = executor_new(a);
+    prober = prober_new(a);
+
+    if (executor != NULL && prober != NULL) {
+        receipt_recover(a);
+        journal_prune(a->db);
+        end = session_run(a, executor, prober);
+    }
+
+    run_state_set(a->home, end == SESSION_REVOKED ? RUN_REVOKED
+                           : end == SESSION_LOCKED ? RUN_LOCKED : RUN_STOPPED,
+                  NULL);
+
+    prober_stop(prober);
+    if (executor != NULL) {
+        stuck = executor_stop(executor, STOP_MS) != 0;
+    }
+
+    log_event(LOG_INFO, "stopped", LOG_NUM("end", end),
+              LOG_NUM("stuck", stuck));
+
+    /* a thread that cannot be had back still uses all of it; the journal
+     * knows what it was doing */
+    if (stuck) {
+        _Exit(EXIT_OK);
+    }
+
+    switch (end) {
+
+    case SESSION_STOPPED:
+        return EXIT_OK;
+
+    case SESSION_REVOKED:
+        return cli_fail(EXIT_REVOKED, "agent_revoked",
+                        "This agent was revoked. Its data is kept; pair it "
+                        "again to use it.");
+    case SESSION_LOCKED:
+        return cli_fail(EXIT_LOCKED, "agent_locked",
+                        "This agent is locked, as a copy of it may exist. "
+                        "Its owner can unlock it; then start it again.");
+    default:
+        return cli_fail(EXIT_INTERNAL, "internal", "Out of resources.");
+    }
+}
+
+
+/* `status` holds the lock for a moment to see whether another one does. */
+
+static int
+take_lock(const home_t *home, plat_lock_t **lock)
+{
+    int  i, rc = PLAT_EBUSY;
+
+    for (i = 0; i < LOCK_TRIES && rc == PLAT_EBUSY; i++) {
+        if (i > 0) {
+            plat_sleep(LOCK_TRY_MS);
+        }
+        rc = run_lock(home, lock);
+    }
+
+    return rc;
+}
+
+
+static int
+run(agent_t *a, int foreground)
+{
+    int   rc;
+    char  path[PLAT_PATH_MAX];
+
+    if (!foreground && plat_detach() != 0) {
+        return cli_fail(EXIT_INTERNAL, "internal",
+                        "The agent cannot leave the terminal.");
+    }
+
+    if (home_path(path, a->home->state, "agent.log") != 0
+        || log_open(path, foreground) != 0)
+    {
+        return cli_fail(EXIT_INTERNAL, "internal",
+                        "The log cannot be opened.");
+    }
+
+    plat_watch_stop(a->waker);
+    plat_watch_network(a->waker);
+    log_event(LOG_INFO, "started", LOG_CODE("version", AGENT_VERSION));
+
+    rc = agent_open_store(a);
+    if (rc == EXIT_OK) {
+        rc = serve(a);
+    }
+
+    log_close();
+
+    return rc;
+}
+
+
+int
+daemon_run(const home_t *home, int foreground)
+{
+    int           rc;
+    agent_t       a;
+    plat_lock_t  *lock;
+
+    rc = take_lock(home, &lock);
+    if (rc != 0) {
+        return rc == PLAT_EBUSY
+               ? cli_fail(EXIT_RUNNING, "already_running",
+                          "The agent of this home is running already.")
+               : cli_fail(EXIT_INTERNAL, "internal",
+                          "The lock file cannot be opened.");
+    }
+
+    rc = agent_open(&a, home);
+    if (rc == EXIT_OK) {
+        rc = run(&a, foreground);
+    }
+
+    agent_close(&a);
+    plat_unlock(lock);
+
+    return rc;
+}

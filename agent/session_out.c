@@ -1,0 +1,227 @@
+
+/* What the agent tells: status, news, results. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "actions/actions.h"
+#include "journal.h"
+#include "log.h"
+#include "session_parts.h"
+#include "vmops_banned.h"
+
+
+#define LOOK_MS     1000        /* how often it is looked for changes */
+#define STATUS_MAX  32768
+#define RESULT_MAX  (2 * VMOPS_WS_MESSAGE_MAX / 3)
+
+
+/* The last seal that was kept, from the database. */
+
+void
+session_status_load(session_t *s)
+{
+    char                 text[512];
+    uint8_t              memory[16384];
+    vmops_arena_t        arena;
+    const vmops_json_t  *root;
+
+    vmops_arena_init(&arena, memory, sizeof(memory));
+
+    s->has_head =
+        db_meta_text(s->agent->db, "audit_head", text, sizeof(text)) == 0
+        && vmops_json_parse(&root, &arena, vmops_span_str(text))
+           == VMOPS_JSON_OK
+        && vmops_seal_parse(&s->head, root) == 0;
+}
+
+
+static int
+send_status(session_t *s)
+{
+    uint8_t      text[STATUS_MAX];
+    vmops_jw_t   w;
+    vmops_msg_t  m;
+
+    memset(&m, 0, sizeof(m));
+    m.type = VMOPS_MSG_STATUS;
+
+    vmops_jw_init(&w, text, sizeof(text));
+    routes_write(s->agent->routes, &w);
+    if (vmops_jw_done(&w, &m.u.status.routes.text) != 0) {
+        return 0;
+    }
+
+    m.u.status.keystore = s->keystore ? VMOPS_KEYSTORE_OK
+                                      : VMOPS_KEYSTORE_UNREADABLE;
+    if (s->key_id[0] != '\0') {
+        m.u.status.key_id = vmops_span_str(s->key_id);
+    }
+    m.u.status.capabilities = (uint8_t) act_capabilities();
+    m.u.status.has_audit_head = s->has_head;
+    m.u.status.audit_head = s->head;
+
+    return session_send(s, &m);
+}
+
+
+/* On change, and every VMOPS_STATUS_EVERY_S. */
+
+static int
+status_due(session_t *s)
+{
+    int       keystore, changed;
+    char      key_id[VMOPS_KEY_ID_TEXT + 1];
+    uint64_t  now = plat_boot_ms();
+    unsigned  version;
+
+    if (s->status_at != 0 && now - s->looked_at < LOOK_MS) {
+        return 0;
+    }
+
+    s->looked_at = now;
+    version = routes_version(s->agent->routes);
+    keystore = vault_readable(s->agent->vault, key_id);
+
+    changed = version != s->routes_version || keystore != s->keystore
+              || strcmp(key_id, s->key_id) != 0;
+
+    s->routes_version = version;
+    s->keystore = keystore;
+    memcpy(s->key_id, key_id, sizeof(key_id));
+
+    if (!changed && s->status_at != 0
+        && now - s->status_at < VMOPS_STATUS_EVERY_S * 1000)
+    {
+        return 0;
+    }
+
+    s->status_at = now;
+
+    return 1;
+}
+
+
+static int
+is_unconfirmed(const session_t *s, const vmops_uuid_t *id)
+{
+    size_t  i;
+
+    for (i = 0; i < s->unconfirmed_n; i++) {
+        if (vmops_uuid_eq(&s->unconfirmed[i], id)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* One result as a frame; 1: later, there is enough under way. */
+
+static int
+send_result(void *data, const journal_row_t *row)
+{
+    int           rc;
+    uint8_t      *buf;
+    session_t    *s = data;
+    vmops_msg_t   m;
+    vmops_span_t  text;
+
+    if (is_unconfirmed(s, &row->id)) {
+        return 0;
+    }
+    if (s->unconfirmed_n == SESSION_UNCONFIRMED_MAX
+        || ws_pending(s->ws) || row->result_sig.n != VMOPS_SIG
+        || row->sig.n != VMOPS_SIG)
+    {
+        return 1;
+    }
+
+    memset(&m, 0, sizeof(m));
+    m.type = VMOPS_MSG_RESULT;
+    m.u.result.id = row->id;
+    m.u.result.signed_.payload = row->result;
+    memcpy(m.u.result.signed_.sig, row->result_sig.p, VMOPS_SIG);
+
+    /* of an order from before this session: the server may have lost it */
+    if (row->seq <= s->seq_before) {
+        m.u.result.has_cmd = 1;
+        m.u.result.cmd.payload = row->payload;
+        m.u.result.cmd.key_id = row->key_id;
+        memcpy(m.u.result.cmd.sig, row->sig.p, VMOPS_SIG);
+    }
+
+    buf = malloc(RESULT_MAX);
+    if (buf == NULL) {
+        return 1;
+    }
+
+    rc = vmops_msg_write(buf, RESULT_MAX, &text, &m) == 0
+         ? ws_send(s->ws, text) : -1;
+
+    free(buf);
+    s->unconfirmed[s->unconfirmed_n++] = row->id;
+
+    return rc;
+}
+
+
+void
+session_on_result_ok(session_t *s, const vmops_uuid_t *id)
+{
+    size_t  i;
+
+    for (i = 0; i < s->unconfirmed_n; i++) {
+        if (vmops_uuid_eq(&s->unconfirmed[i], id)) {
+            s->unconfirmed[i] = s->unconfirmed[--s->unconfirmed_n];
+            break;
+        }
+    }
+
+    journal_confirmed(s->agent->db, id);
+    s->outbox_due = 1;
+}
+
+
+static int
+send_news(session_t *s)
+{
+    int       rc = 0;
+    size_t    n;
+    uint8_t  *bytes;
+
+    while (rc == 0 && !ws_pending(s->ws)
+           && (bytes = channel_take(s->agent->channel, &n)) != NULL)
+    {
+        rc = ws_send(s->ws, vmops_span(bytes, n));
+        free(bytes);
+    }
+
+    return rc;
+}
+
+
+int
+session_pump(session_t *s)
+{
+    int  rc;
+
+    if (ws_flush(s->ws) != 0 || send_news(s) != 0) {
+        return -1;
+    }
+
+    if (channel_outbox_due(s->agent->channel)) {
+        s->outbox_due = 1;
+    }
+
+    if (s->outbox_due && !ws_pending(s->ws)) {
+        rc = journal_outbox(s->agent->db, send_result, s);
+        if (rc < 0) {
+            return -1;
+        }
+        s->outbox_due = rc == 1 && s->unconfirmed_n < SESSION_UNCONFIRMED_MAX;
+    }
+
+    return status_due(s) ? send_status(s) : 0;
+}
