@@ -61,13 +61,25 @@ local function fields(key, ...)
     return unpack(list, 1, select('#', ...))
 end
 
+-- some fields of a hash as a table, "" where absent; nil where it has none of
+-- them.  Much less work than the whole of a large record.
+local function pick(key, names)
+    local list = redis.call('HMGET', key, unpack(names))
+    local map, found = {}, nil
+    for i = 1, #names do
+        found = list[i] and map or found
+        map[names[i]] = list[i] or ''
+    end
+    return found
+end
+
 -- without the pairs whose value is ""
 local function filled(list)
-    local kept = {}
+    local kept, n = {}, 0
     for i = 1, #list, 2 do
         if list[i + 1] ~= '' then
-            kept[#kept + 1] = list[i]
-            kept[#kept + 1] = list[i + 1]
+            kept[n + 1], kept[n + 2] = list[i], list[i + 1]
+            n = n + 2
         end
     end
     return kept
@@ -90,18 +102,19 @@ local function put(key, list)
     end
 end
 
--- name, value, ... of a call's last arguments, as a table; nil where a name
--- stands alone or is not allowed
+-- Are these name, value, ... pairs, and every name one of the allowed (false:
+-- one of a flag, whatever it is)?
 local function settings(list, allowed)
-    if #list % 2 ~= 0 then
-        return nil
-    end
     for i = 1, #list, 2 do
-        if not allowed[string.match(list[i], '^flag:') or list[i]] then
-            return nil
+        local name = list[i]
+        local flag = string.match(name, '^flag:([%w_]+)$')
+        if not allowed and not string.find(name, '^[%w_]+$')
+           or allowed and not allowed[flag and 'flag:' or name]
+        then
+            return false
         end
     end
-    return list
+    return #list % 2 == 0
 end
 
 -- is word one of the words joined with ","?
@@ -170,29 +183,31 @@ end
 
 -- a JSON string of any bytes; what is no UTF-8 becomes U+FFFD
 local function json_string(s)
-    if string.find(s, '[\128-\255]') then
-        local parts, i = {}, 1
-        while i <= #s do
-            local length = sequence(s, i)
-            parts[#parts + 1] = length and string.sub(s, i, i + length - 1)
-                or '\239\191\189'
-            i = i + (length or 1)
-        end
-        s = table.concat(parts)
+    -- by far the most are plain: the characters below but for "\" and "]"
+    if not string.find(s, '[^a-z0-9#-[^-~ !]') then
+        return '"' .. s .. '"'
     end
-    return '"' .. string.gsub(s, '[%z\1-\31"\\\127]', function(c)
+    local parts, i = {}, 1
+    while i <= #s do
+        local length = sequence(s, i)
+        parts[#parts + 1] = length and string.sub(s, i, i + length - 1)
+            or '\239\191\189'
+        i = i + (length or 1)
+    end
+    return '"' .. string.gsub(table.concat(parts), '[%c"\\]', function(c)
         return (c == '"' or c == '\\') and '\\' .. c
             or string.format('\\u%04x', string.byte(c))
     end) .. '"'
 end
 
--- a JSON object of strings, in this order, without the empty ones
+-- a JSON object of strings, in this order, without the empty ones; the names
+-- are plain
 local function json_object(list)
-    local parts = {}
+    local parts, n = {}, 0
     for i = 1, #list, 2 do
         if list[i + 1] ~= '' then
-            parts[#parts + 1] = json_string(list[i]) .. ':'
-                .. json_string(list[i + 1])
+            n = n + 1
+            parts[n] = '"' .. list[i] .. '":' .. json_string(list[i + 1])
         end
     end
     return '{' .. table.concat(parts, ',') .. '}'

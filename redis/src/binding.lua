@@ -20,6 +20,23 @@ function Binding.of_vm(t, vm_uuid, bot_id, family)
     return own, bot
 end
 
+-- The secret that a VM's actions use, nil where it has none.  Its own binding
+-- counts even where it leads nowhere.
+function Binding.secret(t, vm_uuid, family)
+    local ref = redis.call('HGET', K.binding(t, Binding.name('vm', vm_uuid,
+                                                             family)),
+                           'secret_ref')
+    if ref then
+        return ref
+    end
+    local bot_id = fields(K.vm(t, vm_uuid), 'bot_id')
+    return bot_id ~= ''
+        and redis.call('HGET', K.binding(t, Binding.name('bot', bot_id,
+                                                         family)),
+                       'secret_ref')
+        or nil
+end
+
 -- removes one binding: was there one?
 function Binding.drop(t, name)
     local ref = fields(K.binding(t, name), 'secret_ref')

@@ -69,8 +69,8 @@ function F.take(t, a)
         end
     until #list == 0 or #taken == most
     redis.call('HSET', agent, 'drained', text(drained))
-    return { 'OK', identity(t, a.agent_id), taken,
-             waiting(t, a.agent_id, drained) and '1' or '0' }
+    local more = #taken == most and waiting(t, a.agent_id, drained)
+    return { 'OK', identity(t, a.agent_id), taken, more and '1' or '0' }
 end
 
 -- Only the session that took a command knows that its frame never left.

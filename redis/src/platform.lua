@@ -79,7 +79,7 @@ function F.flags_get(p, a)
 end
 
 function F.flags_set(p, a)
-    if #a.name_value % 2 ~= 0 then
+    if not settings(a.name_value, false) then
         return { 'bad_request' }
     end
     if #a.name_value > 0 then

@@ -7,17 +7,29 @@
 
 local ROLES = { operator = true, owner = true }
 
+-- what is read of each: a submission is the busiest of all calls
+local PRINCIPAL = { 'role', 'expires_at', 'token_id' }
+local TENANT = { 'status', 'cohort', 'flag:AGENT_COMMAND_BUS_ENABLED',
+                 'lic_plan', 'lic_expires_at', 'lic_grace_ms', 'open' }
+local PLACE = { 'agent_id', 'guest', 'node', 'vmid' }
+local ORIGIN = { 'agent_id', 'guest', 'node', 'vmid', 'vm_uuid', 'family',
+                 'secret_ref' }
+local SECRET = { 'agent_id', 'kind', 'key_id', 'version', 'via' }
+local AGENT = { 'approved', 'revoked', 'locked', 'session', 'gateway', 'since',
+                'key_id', 'keystore' }
+
 local Submit = {}
 
 function Submit.principal(s)
     local a = s.a
-    s.principal = Tenant.principal(s.t, a.pkind, a.pkey, a.subject, s.ms)
+    s.principal = Tenant.principal(s.t, a.pkind, a.pkey, a.subject, s.ms,
+                                   PRINCIPAL)
     if not s.principal
        or a.pkind ~= 'var' and s.principal.role ~= a.role
     then
         return { 'unauthenticated' }
     end
-    s.tenant = record(s.t)
+    s.tenant = pick(s.t, TENANT)
 end
 
 function Submit.requests(s)
@@ -71,7 +83,7 @@ end
 local TARGET = {}
 
 function TARGET.vm(s)
-    s.vm = record(K.vm(s.t, s.a.target))
+    s.vm = pick(K.vm(s.t, s.a.target), PLACE)
     if not s.vm then
         return { 'not_found' }
     end
@@ -83,7 +95,7 @@ end
 
 function TARGET.endpoint(s)
     s.secret_ref = s.a.target
-    s.secret = record(K.secret(s.t, s.secret_ref))
+    s.secret = pick(K.secret(s.t, s.secret_ref), SECRET)
     if not s.secret then
         return { 'not_found' }
     end
@@ -91,7 +103,7 @@ function TARGET.endpoint(s)
 end
 
 function TARGET.task(s)
-    s.origin = record(K.command(s.t, s.a.target))
+    s.origin = pick(K.command(s.t, s.a.target), ORIGIN)
     if not s.origin then
         return { 'not_found' }
     end
@@ -118,7 +130,7 @@ function Submit.params(s)
 end
 
 function Submit.agent(s)
-    s.agent = record(K.agent(s.t, s.agent_id))
+    s.agent = pick(K.agent(s.t, s.agent_id), AGENT)
     if not s.agent then
         return { 'agent_revoked' }
     end
@@ -132,7 +144,7 @@ end
 
 -- a secret of this agent and family that can be opened now, or why not
 local function usable(s, ref, family)
-    local secret = ref ~= '' and record(K.secret(s.t, ref))
+    local secret = ref and pick(K.secret(s.t, ref), SECRET)
     if not secret or secret.agent_id ~= s.agent_id
        or Secret.family(secret.kind) ~= family
     then
@@ -144,12 +156,10 @@ local function usable(s, ref, family)
     return secret
 end
 
--- A VM's own binding wins over its bot's, even where it leads nowhere.
+-- The secret, and the one it goes through, in the versions of now.
 function Submit.secret(s)
     if s.vm then
-        local own, bot = Binding.of_vm(s.t, s.a.target, s.vm.bot_id,
-                                       s.a.family)
-        s.secret_ref = mapped(#own > 0 and own or bot).secret_ref
+        s.secret_ref = Binding.secret(s.t, s.a.target, s.a.family)
     end
     local refusal
     s.secret, refusal = usable(s, s.secret_ref, s.a.family)
@@ -205,6 +215,7 @@ end
 local function accept(s)
     local t, a, ms = s.t, s.a, s.ms
     local place = s.vm or s.origin or mapped({})
+    local vm_uuid = s.vm and a.target or place.vm_uuid
     local seq = redis.call('HINCRBY', K.agent(t, s.agent_id), 'last_seq', 1)
     local event = Events.command(t, ms, a.command_id, 'status', 'queued', nil, {
         'command.submitted', by(s), 'subject', a.subject, 'service', a.service,
@@ -213,7 +224,7 @@ local function accept(s)
     local list = filled({
         'command_id', a.command_id, 'service', a.service, 'action', a.action,
         'scope', a.scope, 'family', a.family, 'target', a.target,
-        'vm_uuid', place.vm_uuid, 'guest', place.guest, 'node', place.node,
+        'vm_uuid', vm_uuid, 'guest', place.guest, 'node', place.node,
         'vmid', place.vmid, 'agent_id', s.agent_id, 'params', a.params,
         'status', 'queued', 'seq', text(seq), 'timeout_s', a.timeout_s,
         'iat', a.iat, 'exp', a.exp, 'subject', a.subject, 'role', a.role,
@@ -226,7 +237,9 @@ local function accept(s)
     redis.call('HSET', K.command(t, a.command_id), unpack(list))
     redis.call('ZADD', K.commands(t), text(ms), a.command_id)
     redis.call('ZADD', K.queue(t, s.agent_id), text(seq), a.command_id)
-    Command.set_due(t, a.command_id, mapped(list))
+    Command.set_due(t, a.command_id, {
+        status = 'queued', created_at = ms, timeout_s = a.timeout_s,
+    })
     redis.call('HINCRBY', t, 'open', 1)
     redis.call('HSET', t, 'active_at', text(ms))
     Gate.count(K.rate(t, 'commands'), 1, '')

@@ -33,8 +33,8 @@ function F.tenant_get(t)
 end
 
 function F.tenant_set(t, a)
-    local list = settings(a.field_value, SETTABLE)
-    if not list then
+    local list = a.field_value
+    if not settings(list, SETTABLE) then
         return { 'bad_request' }
     end
     local before = fields(t, 'status')
@@ -70,14 +70,16 @@ function F.license_get(t)
 end
 
 -- A principal's record, nil where it does not stand (any more).  One that
--- nginx' variables name has none: an empty table.
-function Tenant.principal(t, pkind, pkey, subject, ms)
+-- nginx' variables name has none: an empty table.  names: which of its fields
+-- (with "expires_at"), nil: all.
+function Tenant.principal(t, pkind, pkey, subject, ms, names)
     if pkind == 'var' then
         return subject ~= '' and setmetatable({}, BLANK) or nil
     end
     local key = pkind == 'token' and K.token(t, pkey)
         or pkind == 'session' and K.session(t, pkey)
-    local found = key and record(key)
+    local found = key and (names and pick(key, names) or not names
+                           and record(key))
     if not found then
         return nil
     end

@@ -56,8 +56,8 @@ function F.vm_set(t, a)
     if not vm then
         return { 'not_found' }
     end
-    local list = settings(a.field_value, SETTABLE_VM)
-    if not list then
+    local list = a.field_value
+    if not settings(list, SETTABLE_VM) then
         return { 'bad_request' }
     end
     if vm.mac ~= a.mac_before then
