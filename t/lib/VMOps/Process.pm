@@ -94,11 +94,12 @@ sub exec_with {
 }
 
 # Starts a program in the background, its output in a file: its pid.
+# stdin: a file it reads.
 sub spawn {
     my ($command, $log, %opt) = @_;
     my $pid = fork // croak "fork: $!";
     return $pid if $pid;
-    open my $in, '<', '/dev/null' or POSIX::_exit(126);
+    open my $in, '<', $opt{stdin} // '/dev/null' or POSIX::_exit(126);
     open my $out, '>>', $log or POSIX::_exit(126);
     exec_with($command, $opt{env}, $in, $out, $out);
 }
