@@ -55,6 +55,10 @@ my $wake = $f->listen('wake');
 my ($epoch) = $f->ok_call(session_auth => {
     agent_id => $id, epoch => $f->{epoch}{$id}, session => uuid() });
 is $epoch, $f->{epoch}{$id} + 1, 'each welcome has a new epoch';
+my ($next) = $f->ok_call(session_auth => {
+    agent_id => $id, epoch => $f->{epoch}{$id}, session => uuid() });
+is $next, $epoch + 1, 'also one whose predecessor was never made ready';
+$epoch = $next;
 my $second = uuid();
 my %ready = (agent_id => $id, session => $second, incarnation => 'gw2',
              epoch => $epoch, last_seq => 7, version => '1.1',
