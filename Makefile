@@ -8,7 +8,8 @@ SHELL := /bin/bash
 TOP := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 B   := build
 
-.PHONY: all demo demo-stop test test-full check-asan bench lint install clean help
+.PHONY: all demo demo-stop test test-full check-asan fuzz bench lint install clean \
+        help
 .PHONY: modules agent unit tools redis asan nginx
 
 all: modules agent unit tools redis
@@ -225,6 +226,27 @@ check-asan: all asan
 	ROUNDS=$(ROUNDS) VMOPS_AGENT=$(B)/asan/agent/vmops-agent \
 	  $(PROVE) -j$(JOBS) $(ASAN_TESTS)
 
+# Fuzzing with clang's libFuzzer, each target for so long.
+
+FUZZ    := $(patsubst t/fuzz/%.c,$(B)/fuzz/%,$(wildcard t/fuzz/*.c))
+SECONDS ?= 60
+
+$(B)/fuzz/%: t/fuzz/%.c $(COMMON_SRC) $(wildcard include/* common/*.h) \
+             $(B)/config.mk
+	@mkdir -p $(@D)
+	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=undefined $(INCLUDE) -o $@ $< $(COMMON_SRC) \
+	  $(COMMON_LIBS)
+
+fuzz: $(FUZZ)
+	@for target in $(FUZZ); do \
+	  echo "$$target for $(SECONDS) s"; mkdir -p $$target.corpus; \
+	  $$target -max_total_time=$(SECONDS) -timeout=10 -print_final_stats=1 \
+	    -artifact_prefix=$$target. $$target.corpus >$$target.log 2>&1 || \
+	    { tail -n 40 $$target.log; exit 1; }; \
+	  grep number_of_executed_units $$target.log; done
+
+
 # Lint: the look of the house first, then what the tools find.
 
 LINT_SH   := configure.sh .ci/run
@@ -233,7 +255,7 @@ LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate \
              t/bench/*.pm t/lint/style)
 LINT_C    := $(wildcard agent/*.[ch] agent/*/*.[ch] common/*.[ch] \
              common/ngx/*.[ch] ngx_*_module/*.[ch] include/*.h include/*.def \
-             conf/*.c t/unit/*.[ch] t/bench/*.[ch])
+             conf/*.c t/unit/*.[ch] t/fuzz/*.c t/bench/*.[ch])
 CPPCHECK  := cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
              --enable=warning,performance,portability \
              --suppressions-list=t/lint/cppcheck.txt $(INCLUDE) -Iagent -j2 \
@@ -293,6 +315,7 @@ help:
 	@echo 'make test        all tests; TESTS="t/a.t t/b.t" for some of them'
 	@echo 'make test-full   the same with many more rounds'
 	@echo 'make check-asan  unit tests and the agent with sanitizers'
+	@echo 'make fuzz        every parser; SECONDS=60 for each'
 	@echo 'make bench       rates, latencies, memory; BENCH=--quick'
 	@echo 'make lint        style, shellcheck, perl -c, cppcheck, luacheck'
 	@echo 'make install     DESTDIR=, PREFIX=, NGX_DEST= say where'
