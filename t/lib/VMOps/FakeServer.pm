@@ -128,6 +128,7 @@ sub _socket {
     my ($self, $c) = @_;
     my $tx = $c->tx;
     $tx->with_protocols(VMOps::WSAgent::SUBPROTOCOL());
+    $c->inactivity_timeout(120)->rendered(101);
     $self->{connections}++;
     my $nonce = random_bytes(32);
     $tx->on(text => sub {
