@@ -47,10 +47,10 @@ host_split(url_t *url, vmops_span_t host, vmops_span_t *port)
 }
 
 
-static void
+static int
 url_compose(url_t *url)
 {
-    int          v6 = strchr(url->host, ':') != NULL;
+    int          n, v6 = strchr(url->host, ':') != NULL;
     char         port[8] = "";
     const char  *scheme = url->tls ? "https" : "http";
 
@@ -58,10 +58,16 @@ url_compose(url_t *url)
         snprintf(port, sizeof(port), ":%u", url->port);
     }
 
-    snprintf(url->host_header, sizeof(url->host_header), "%s%s%s%s",
-             v6 ? "[" : "", url->host, v6 ? "]" : "", port);
-    snprintf(url->base, sizeof(url->base), "%s://%.*s", scheme,
-             (int) sizeof(url->base) - 9, url->host_header);
+    n = snprintf(url->host_header, sizeof(url->host_header), "%s%s%s%s",
+                 v6 ? "[" : "", url->host, v6 ? "]" : "", port);
+    if (n < 0 || (size_t) n >= sizeof(url->host_header)) {
+        return -1;
+    }
+
+    n = snprintf(url->base, sizeof(url->base), "%s://%s", scheme,
+                 url->host_header);
+
+    return n > 0 && (size_t) n < sizeof(url->base) ? 0 : -1;
 }
 
 
@@ -89,9 +95,7 @@ url_parse(url_t *url, vmops_span_t text)
         rest.n--;
     }
 
-    if (rest.n > VMOPS_HOST_HEADER_MAX - 8
-        || host_split(url, rest, &port) != 0)
-    {
+    if (host_split(url, rest, &port) != 0) {
         return -1;
     }
 
@@ -108,7 +112,10 @@ url_parse(url_t *url, vmops_span_t text)
         }
     }
 
-    url_compose(url);
+    if (url_compose(url) != 0) {
+        return -1;
+    }
+
     url->loopback = (uint8_t) vmops_host_is_loopback(vmops_span_str(url->host));
 
     return url->tls || url->loopback ? 0 : URL_NOT_TLS;

@@ -156,10 +156,9 @@ route_cert_format(char out[ROUTE_CERT_TEXT + 1], const uint8_t cert[32])
     size_t  i;
 
     for (i = 0; i < 32; i++) {
-        snprintf(out + i * 3, 4, "%02X:", cert[i]);
+        snprintf(out + i * 3, 3, "%02X", cert[i]);
+        out[i * 3 + 2] = i < 31 ? ':' : '\0';
     }
-
-    out[ROUTE_CERT_TEXT] = '\0';
 }
 
 
