@@ -1,236 +1,17 @@
 
-/*
- * secret add, secret rotate: the endpoint is looked at and its key confirmed,
- * the secret typed, sealed and uploaded.
- */
+/* secret add, secret rotate: sealed here, uploaded, recorded. */
 
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
-#include "route.h"
+#include "cli_secret_form.h"
 #include "vmops_banned.h"
 
 
-#define SECRET_MAX    12288
 #define BODY_MAX      (2 * VMOPS_SECRET_CIPHERTEXT_MAX + 4096)
 #define UPLOAD_TRIES  3
-
-typedef struct {
-    const char  *kind;
-    const char  *label;
-    const char  *host;
-    const char  *port;
-    const char  *user;
-    const char  *pin;
-    const char  *accept;
-    const char  *classes;
-    const char  *vmids;
-    const char  *from_stdin;
-} options_t;
-
-typedef struct {
-    unsigned     kind;
-    const char  *user;          /* what its user name looks like; NULL: none */
-    const char  *port;          /* default; NULL: it has no endpoint */
-    const char  *question;
-} kind_t;
-
-static const kind_t  kinds[] = {
-    { VMOPS_KIND_PROXMOX_TOKEN, "user@realm!name", "8006",
-      "Token (the UUID): " },
-    { VMOPS_KIND_PROXMOX_PASSWORD, "user@realm", "8006", "Password: " },
-    { VMOPS_KIND_SYNCTHING_API_KEY, NULL, "8384", "API key: " },
-    { VMOPS_KIND_SYNCTHING_PASSWORD, "user", "8384", "Password: " },
-    { VMOPS_KIND_OPAQUE, NULL, NULL, "Secret: " },
-};
-
-
-static const kind_t *
-find_kind(unsigned kind)
-{
-    size_t  i;
-
-    for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (kinds[i].kind == kind) {
-            return &kinds[i];
-        }
-    }
-
-    return NULL;
-}
-
-
-static int
-user_fits(const kind_t *k, const char *user)
-{
-    const char  *at = strchr(user, '@');
-
-    switch (k->kind) {
-
-    case VMOPS_KIND_PROXMOX_TOKEN:
-        return at != NULL && strchr(at, '!') != NULL;
-
-    case VMOPS_KIND_PROXMOX_PASSWORD:
-        return at != NULL && strchr(at, '!') == NULL;
-
-    default:
-        return user[0] != '\0';
-    }
-}
-
-
-static int
-set_user(endpoint_t *ep, const kind_t *k, const char *user)
-{
-    if (k->user == NULL) {
-        return user == NULL ? EXIT_OK
-               : cli_fail(EXIT_USAGE, "usage", "This kind has no --user.");
-    }
-
-    if (user == NULL || !user_fits(k, user)
-        || text_copy(ep->user, sizeof(ep->user), vmops_span_str(user)) != 0)
-    {
-        return cli_fail(EXIT_USAGE, "usage", "This kind needs --user %s.",
-                        k->user);
-    }
-
-    return EXIT_OK;
-}
-
-
-static int
-set_endpoint(endpoint_t *ep, const kind_t *k, const options_t *o)
-{
-    if (k->port == NULL) {
-        return o->host == NULL && o->port == NULL && o->pin == NULL
-               && o->accept == NULL ? EXIT_OK
-               : cli_fail(EXIT_USAGE, "usage", "This kind has no endpoint.");
-    }
-
-    if (o->host == NULL || endpoint_set_host(ep, o->host) != 0) {
-        return cli_fail(EXIT_USAGE, "usage",
-                        "This kind needs --host, a name or an address.");
-    }
-
-    if (endpoint_set_port(ep, o->port != NULL ? o->port : k->port) != 0) {
-        return cli_fail(EXIT_USAGE, "usage", "--port is 1 to 65535.");
-    }
-
-    if (o->classes != NULL && endpoint_set_classes(ep, o->classes) != 0) {
-        return cli_fail(EXIT_USAGE, "usage",
-                        "--classes is a list like read,power.");
-    }
-
-    if (o->vmids != NULL && endpoint_set_vmids(ep, o->vmids) != 0) {
-        return cli_fail(EXIT_USAGE, "usage",
-                        "--vmids is a list like 100-199,300.");
-    }
-
-    return EXIT_OK;
-}
-
-
-static void
-say_shown(const endpoint_t *ep, unsigned kind, const shown_t *shown,
-    char pin[ENDPOINT_PIN_TEXT + 1])
-{
-    char  cert[ROUTE_CERT_TEXT + 1];
-
-    endpoint_pin_format(pin, shown->spki);
-    route_cert_format(cert, shown->cert);
-
-    cli_say("%s:%u shows this key:\n  %s\n", ep->host, ep->port, pin);
-    if (vmops_kind_family(kind) == VMOPS_FAMILY_PROXMOX) {
-        cli_say("Its certificate, as Proxmox VE's own pages show it "
-                "(node, System, Certificates):\n  %s\n", cert);
-    }
-}
-
-
-/* What the endpoint shows is looked at, and pinned if it is confirmed. */
-
-static int
-pin_endpoint(endpoint_t *ep, unsigned kind, const options_t *o,
-    shown_t *shown)
-{
-    int      rc = EXIT_OK;
-    char     pin[ENDPOINT_PIN_TEXT + 1];
-    probe_t  probe;
-    uint8_t  wanted[32];
-
-    if (o->pin != NULL
-        && endpoint_pin_parse(wanted, vmops_span_str(o->pin)) != 0)
-    {
-        return cli_fail(EXIT_USAGE, "usage",
-                        "--pin is sha256// and 44 characters of base64.");
-    }
-
-    route_probe(&probe, ep, 0);
-    if (!probe.ok) {
-        return cli_route_fail(&probe.fail, ep->host);
-    }
-
-    *shown = probe.shown;
-    say_shown(ep, kind, shown, pin);
-
-    if (o->pin != NULL) {
-        if (memcmp(wanted, shown->spki, 32) != 0) {
-            return cli_fail(EXIT_NOT_CONFIRMED, "tls_pin_mismatch",
-                            "The endpoint shows %s, not the key that --pin "
-                            "names.", pin);
-        }
-
-    } else if (o->accept == NULL) {
-        rc = cli_confirm("Is it the right one? [y/N] ",
-                         "--accept-shown or --pin");
-    }
-
-    if (rc == EXIT_OK) {
-        memcpy(ep->pins[0], shown->spki, 32);
-        ep->pins_n = 1;
-    }
-
-    return rc;
-}
-
-
-static int
-read_secret(const kind_t *k, const options_t *o, char *secret, size_t *n)
-{
-    int  rc;
-
-    if (o->from_stdin != NULL) {
-        rc = plat_read_stdin(secret, SECRET_MAX, n);
-
-    } else {
-        rc = plat_ask_secret(k->question, secret, SECRET_MAX);
-        *n = rc == 0 ? strlen(secret) : 0;
-    }
-
-    if (rc == PLAT_ENOTTY) {
-        return cli_fail(EXIT_USAGE, "usage",
-                        "There is nobody to ask here: --stdin reads the "
-                        "secret from standard input.");
-    }
-    if (rc == PLAT_ETOOBIG) {
-        return cli_fail(EXIT_USAGE, "usage", "The secret is too long.");
-    }
-    if (rc != 0 || *n == 0) {
-        return cli_fail(EXIT_USAGE, "usage", "No secret was given.");
-    }
-
-    if (k->kind != VMOPS_KIND_OPAQUE
-        && strcspn(secret, "\r\n") != *n)
-    {
-        return cli_fail(EXIT_USAGE, "usage",
-                        "The secret is one line, without control bytes.");
-    }
-
-    return EXIT_OK;
-}
 
 
 static int
@@ -341,8 +122,8 @@ store(cli_agent_t *a, vault_entry_t *e, const sealed_secret_t *sealed, int add)
 
 
 static int
-seal_and_store(cli_agent_t *a, vault_entry_t *e, const kind_t *k,
-    const options_t *o, int add, size_t *length)
+seal_and_store(cli_agent_t *a, vault_entry_t *e, const secret_kind_t *k,
+    const secret_form_t *o, int add, size_t *length)
 {
     int               rc;
     char             *secret;
@@ -356,7 +137,7 @@ seal_and_store(cli_agent_t *a, vault_entry_t *e, const kind_t *k,
         rc = cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
 
     } else {
-        rc = read_secret(k, o, secret, length);
+        rc = secret_form_read(k, o, secret, length);
     }
 
     if (rc == EXIT_OK
@@ -425,13 +206,13 @@ report(const vault_entry_t *e, const shown_t *shown, size_t length)
 
 
 static int
-new_entry(vault_entry_t *e, const kind_t **k, const options_t *o)
+new_entry(vault_entry_t *e, const secret_kind_t **k, const secret_form_t *o)
 {
     int      kind;
     uint8_t  random[10];
 
     kind = o->kind != NULL ? vmops_kind_find(vmops_span_str(o->kind)) : -1;
-    *k = kind > 0 ? find_kind((unsigned) kind) : NULL;
+    *k = kind > 0 ? secret_kind((unsigned) kind) : NULL;
 
     if (*k == NULL) {
         return cli_fail(EXIT_USAGE, "usage",
@@ -464,10 +245,10 @@ cli_secret_add(cli_t *cli)
     int             rc;
     size_t          n, length = 0;
     shown_t         shown;
-    options_t       o;
+    secret_form_t       o;
     cli_agent_t     a;
     vault_entry_t   e;
-    const kind_t   *k;
+    const secret_kind_t   *k;
 
     const cli_option_t  options[] = {
         { "kind", "a kind", &o.kind },
@@ -489,10 +270,10 @@ cli_secret_add(cli_t *cli)
         rc = new_entry(&e, &k, &o);
     }
     if (rc == EXIT_OK) {
-        rc = set_user(&e.endpoint, k, o.user);
+        rc = secret_form_user(&e.endpoint, k, o.user);
     }
     if (rc == EXIT_OK) {
-        rc = set_endpoint(&e.endpoint, k, &o);
+        rc = secret_form_endpoint(&e.endpoint, k, &o);
     }
     if (rc != EXIT_OK) {
         return rc;
@@ -500,7 +281,7 @@ cli_secret_add(cli_t *cli)
 
     rc = cli_agent_open(&a, cli, CLI_CHANGE);
     if (rc == EXIT_OK && k->port != NULL) {
-        rc = pin_endpoint(&e.endpoint, k->kind, &o, &shown);
+        rc = secret_form_pin(&e.endpoint, k->kind, &o, &shown);
     }
     if (rc == EXIT_OK) {
         rc = seal_and_store(&a, &e, k, &o, 1, &length);
@@ -516,12 +297,12 @@ cli_secret_add(cli_t *cli)
 /* The endpoint stays, but for what the options say anew. */
 
 static int
-rotate(cli_agent_t *a, vault_entry_t *e, const options_t *o)
+rotate(cli_agent_t *a, vault_entry_t *e, const secret_form_t *o)
 {
     int            rc = EXIT_OK, again = o->pin != NULL || o->accept != NULL;
     size_t         length = 0;
     shown_t        shown;
-    const kind_t  *k = find_kind(e->kind);
+    const secret_kind_t  *k = secret_kind(e->kind);
 
     if (k == NULL) {
         return cli_fail(EXIT_USAGE, "usage",
@@ -529,10 +310,10 @@ rotate(cli_agent_t *a, vault_entry_t *e, const options_t *o)
     }
 
     if (o->user != NULL) {
-        rc = set_user(&e->endpoint, k, o->user);
+        rc = secret_form_user(&e->endpoint, k, o->user);
     }
     if (rc == EXIT_OK && again) {
-        rc = pin_endpoint(&e->endpoint, k->kind, o, &shown);
+        rc = secret_form_pin(&e->endpoint, k->kind, o, &shown);
     }
     if (rc == EXIT_OK) {
         cli_say("%s, %s, for %s:%u\n", e->label, vmops_kind_name(e->kind),
@@ -549,7 +330,7 @@ cli_secret_rotate(cli_t *cli)
 {
     int             rc;
     size_t          n;
-    options_t       o;
+    secret_form_t       o;
     const char     *ref = NULL;
     cli_agent_t     a;
     vmops_uuid_t    id;

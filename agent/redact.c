@@ -191,7 +191,8 @@ form_utf16(redact_t *r, vmops_buf_t *b, vmops_span_t s)
 static void
 forms_make(redact_t *r, vmops_buf_t *b, vmops_span_t s)
 {
-#define LETTERS  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+#define LETTERS                                                               \
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
     static const char  lower[] = "0123456789abcdef";
     static const char  upper[] = "0123456789ABCDEF";

@@ -34,7 +34,7 @@ typedef struct {
 } task_t;
 
 
-/* Its node is its second field; nothing but what a UPID has goes into a path. */
+/* Its node is its second field; only what a UPID has goes into a path. */
 
 static int
 task_open(task_t *t, pve_t *pve, vmops_span_t upid)
@@ -451,7 +451,7 @@ pve_task(pve_t *pve, const char *rest, const char *form)
             return;
         }
 
-        /* the deadline of a guest that stays locked is vm_locked, not timeout */
+        /* the end of a guest that stays locked is vm_locked, not timeout */
         now = plat_boot_ms();
         left = act->deadline > now ? act->deadline - now : 0;
         if (left < wait * 2) {

@@ -129,7 +129,8 @@ read_fd(int fd, void *data, size_t size, size_t *len)
 
 
 static int
-read_path(const char *path, void *data, size_t size, size_t *len, mode_t refused)
+read_path(const char *path, void *data, size_t size, size_t *len,
+    mode_t refused)
 {
     int          fd, rc;
     struct stat  st;
