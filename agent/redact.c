@@ -31,7 +31,9 @@ static redact_t      *open_secrets;
 int
 redact_init(void)
 {
-    mutex = plat_mutex_new();
+    if (mutex == NULL) {
+        mutex = plat_mutex_new();
+    }
 
     return mutex != NULL ? 0 : -1;
 }

@@ -129,16 +129,17 @@ vault_row_read(db_t *db, const char *tenant, const uint8_t *mac_key,
     const vmops_uuid_t *id, vault_entry_t *e)
 {
     int            rc = -1;
+    vmops_uuid_t   wanted = *id;        /* may be e's own */
     sqlite3_stmt  *st;
 
     memset(e, 0, sizeof(*e));
-    e->id = *id;
+    e->id = wanted;
 
     db_lock(db);
 
     st = db_query(db, "SELECT kind, label, via, endpoint, floors, mac,"
                   " rotate_asked FROM secrets WHERE id = ? AND tenant = ?",
-                  "ut", id, tenant);
+                  "ut", &wanted, tenant);
     if (st != NULL && sqlite3_step(st) == SQLITE_ROW) {
         rc = entry_read(e, st, tenant, mac_key);
     }
