@@ -31,6 +31,14 @@
 #define VMOPS_PRINCIPAL_END_MS        2000    /* revoked: streams end within */
 #define VMOPS_ERRORS_MAX              8       /* errors[] of one problem */
 
+/* what a REST worker holds */
+
+#define VMOPS_PRINCIPALS_MAX          16384   /* cached ones */
+#define VMOPS_ACTIVE_MAX              65536   /* tenants known to be listed */
+#define VMOPS_LIVE_LINGER_MS          30000   /* subscribed after the last */
+#define VMOPS_LIVE_CHECK_MS           500     /* principals of streams */
+#define VMOPS_SSE_PAGE                64      /* events of one write */
+
 /* names and ids */
 
 #define VMOPS_UUID_TEXT               36
@@ -104,6 +112,7 @@
 #define VMOPS_WS_CONTROL_MAX          125     /* RFC 6455 5.5 */
 #define VMOPS_WS_QUEUE_BYTES          262144
 #define VMOPS_WS_QUEUE_FRAMES         64
+#define VMOPS_WS_STUCK_MS             5000    /* a full queue does not move */
 #define VMOPS_WS_PING_S               25
 #define VMOPS_WS_IDLE_S               60
 #define VMOPS_WS_READY_MS             5000
@@ -180,6 +189,8 @@
 /* what is kept in Redis, and how often it is looked after */
 
 #define VMOPS_SWEEP_MS                2000
+#define VMOPS_SWEEP_TENANTS           256     /* leased at once */
+#define VMOPS_SWEEP_STEP              200     /* records of one call */
 #define VMOPS_ACTIVE_CACHE_S          60
 #define VMOPS_REVOKE_AGAIN_MS         3000
 #define VMOPS_EVENTS_MAX              100000

@@ -1,0 +1,625 @@
+
+/* commands: their record as AgentCommand, its receipt, lists, cancelling */
+
+
+#include "ngx_vmops_routes.h"
+#include "ngx_vmops_commands.h"
+
+
+static void ngx_vmops_actions_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *reply);
+static void ngx_vmops_command_read(ngx_vmops_op_t *op, redisReply *reply);
+static ngx_int_t ngx_vmops_command_keep(ngx_vmops_command_t *c,
+    redisReply *record);
+static void ngx_vmops_command_signed(ngx_vmops_op_t *op, redisReply *reply);
+static ngx_int_t ngx_vmops_command_unsigned(ngx_vmops_op_t *op, ngx_int_t code,
+    redisReply *reply);
+static void ngx_vmops_command_receipt(ngx_vmops_op_t *op, vmops_span_t key,
+    ngx_int_t verdict);
+static ngx_int_t ngx_vmops_command_verify(ngx_vmops_op_t *op,
+    ngx_vmops_command_t *c, vmops_span_t key);
+static ngx_uint_t ngx_vmops_result_same(ngx_pool_t *pool,
+    const vmops_result_t *r, vmops_span_t result);
+static void ngx_vmops_command_verdict(ngx_vmops_op_t *op,
+    ngx_vmops_command_t *c, ngx_uint_t verified);
+static void ngx_vmops_command_open_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *reply);
+static void ngx_vmops_command_members(vmops_jw_t *w, redisReply *record);
+static void ngx_vmops_command_target(vmops_jw_t *w, redisReply *record);
+static void ngx_vmops_command_progress(vmops_jw_t *w, redisReply *record);
+static void ngx_vmops_command_error(vmops_jw_t *w, redisReply *record);
+static void ngx_vmops_command_secrets(vmops_jw_t *w, redisReply *record);
+static void ngx_vmops_command_log(vmops_jw_t *w, redisReply *lines);
+static void ngx_vmops_command_list_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *record);
+static void ngx_vmops_command_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *reply);
+
+
+static const ngx_vmops_member_t  ngx_vmops_command_head[] = {
+    { "command_id", "command_id", NGX_VMOPS_STRING },
+    { "service", "service", NGX_VMOPS_STRING },
+    { "action", "action", NGX_VMOPS_STRING },
+    { "agent_id", "agent_id", NGX_VMOPS_TEXT },
+    { "params", "params", NGX_VMOPS_OBJECT },
+    { "status", "status", NGX_VMOPS_STRING },
+    { "result", "result", NGX_VMOPS_JSON },
+    { "created_by", "subject", NGX_VMOPS_TEXT },
+    { "created_at", "created_at", NGX_VMOPS_TIME },
+    { "delivered_at", "delivered_at", NGX_VMOPS_TIME },
+    { "accepted_at", "accepted_at", NGX_VMOPS_TIME },
+    { "finished_at", "finished_at", NGX_VMOPS_TIME },
+    { "timeout_s", "timeout_s", NGX_VMOPS_NUMBER },
+    { NULL, NULL, 0 }
+};
+
+static const ngx_vmops_member_t  ngx_vmops_target_members[] = {
+    { "vm_uuid", "vm_uuid", NGX_VMOPS_STRING },
+    { "guest", "guest", NGX_VMOPS_TEXT },
+    { "node", "node", NGX_VMOPS_TEXT },
+    { "vmid", "vmid", NGX_VMOPS_NUMBER },
+    { NULL, NULL, 0 }
+};
+
+static const ngx_vmops_member_t  ngx_vmops_progress_members[] = {
+    { "percent", "percent", NGX_VMOPS_NUMBER },
+    { "stage", "stage", NGX_VMOPS_TEXT },
+    { "message", "message", NGX_VMOPS_TEXT },
+    { NULL, NULL, 0 }
+};
+
+
+ngx_uint_t
+ngx_vmops_command_final(vmops_span_t status)
+{
+    int  n;
+
+    n = vmops_status_find(status);
+
+    return n >= 0 && vmops_status_is_final(n);
+}
+
+
+void
+ngx_vmops_actions(ngx_vmops_op_t *op)
+{
+    ngx_vmops_answer(op, NGX_HTTP_OK, ngx_vmops_actions_draw, NULL);
+}
+
+
+static void
+ngx_vmops_actions_draw(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *reply)
+{
+    unsigned  i;
+
+    vmops_jw_obj(w);
+    vmops_jw_key(w, "items");
+    vmops_jw_arr(w);
+
+    for (i = 0; i < VMOPS_ACT_MAX_; i++) {
+        vmops_action_entry(w, vmops_action_at(i));
+    }
+
+    vmops_jw_arr_end(w);
+    vmops_jw_knull(w, "next_cursor");
+    vmops_jw_obj_end(w);
+}
+
+
+void
+ngx_vmops_command_get(ngx_vmops_op_t *op)
+{
+    ngx_vmops_command_t  *c;
+
+    c = ngx_pcalloc(op->request->pool, sizeof(ngx_vmops_command_t));
+    if (c == NULL) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return;
+    }
+
+    c->pool = op->request->pool;
+    c->id = op->path[0];
+    c->next = ngx_vmops_command_answer;
+
+    op->command = c;
+
+    ngx_vmops_command_fetch(op);
+}
+
+
+void
+ngx_vmops_command_answer(ngx_vmops_op_t *op)
+{
+    ngx_vmops_answer(op, op->status ? op->status : NGX_HTTP_OK,
+                     ngx_vmops_command_draw, NULL);
+}
+
+
+static void
+ngx_vmops_command_draw(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *reply)
+{
+    vmops_jw_raw(w, op->command->json);
+}
+
+
+void
+ngx_vmops_command_fetch(ngx_vmops_op_t *op)
+{
+    ngx_vmops_invoke(op, command_get, ngx_vmops_command_read, op->command->id);
+}
+
+
+/*
+ * All but the receipt is drawn now, while the reply is there; the object is
+ * closed when the agent's key has come.
+ */
+
+static void
+ngx_vmops_command_read(ngx_vmops_op_t *op, redisReply *reply)
+{
+    redisReply           *record;
+    ngx_vmops_command_t  *c;
+
+    c = op->command;
+    record = ngx_vmops_item(reply, 1);
+
+    if (ngx_vmops_draw(c->pool, op, ngx_vmops_command_open_draw, reply,
+                       &c->json)
+        != NGX_OK
+        || ngx_vmops_command_keep(c, record) != NGX_OK)
+    {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return;
+    }
+
+    if (c->signature.n == 0) {
+        ngx_vmops_command_receipt(op, vmops_span(NULL, 0), NGX_DECLINED);
+        return;
+    }
+
+    op->refusal = ngx_vmops_command_unsigned;
+
+    ngx_vmops_invoke(op, agent_get, ngx_vmops_command_signed, c->agent_id,
+                     ngx_vmops_live());
+}
+
+
+static ngx_int_t
+ngx_vmops_command_keep(ngx_vmops_command_t *c, redisReply *record)
+{
+    ngx_uint_t  i;
+
+    const struct {
+        const char     *name;
+        vmops_span_t   *to;
+    } fields[] = {
+        { "receipt_payload", &c->payload },
+        { "receipt_signature", &c->signature },
+        { "receipt_verdict", &c->verdict },
+        { "agent_id", &c->agent_id },
+        { "status", &c->status },
+        { "result", &c->result },
+        { "ev0", &c->first }
+    };
+
+    for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        *fields[i].to = ngx_vmops_dup(c->pool,
+                                      ngx_vmops_field(record, fields[i].name));
+
+        if (fields[i].to->p == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    c->final = ngx_vmops_command_final(c->status);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_vmops_command_signed(ngx_vmops_op_t *op, redisReply *reply)
+{
+    u_char                text[VMOPS_REDIS_KEY_MAX];
+    ngx_int_t             verdict;
+    redisReply           *agent;
+    vmops_span_t          key;
+    ngx_vmops_command_t  *c;
+
+    c = op->command;
+    agent = ngx_vmops_item(reply, 1);
+
+    key = ngx_vmops_field(agent, "ed_pk");
+
+    if (vmops_span_is(c->verdict, "1")) {
+        verdict = NGX_OK;
+
+    } else if (c->verdict.n) {
+        verdict = NGX_ERROR;
+
+    } else if (ngx_vmops_mac_check(VMOPS_RECORD_agent,
+                                   ngx_vmops_key(text, &op->tenant, "agents",
+                                                 c->agent_id),
+                                   agent)
+               != NGX_OK)
+    {
+        /* whose key this is nobody knows: nothing to keep */
+        verdict = NGX_ERROR;
+
+    } else {
+        verdict = ngx_vmops_command_verify(op, c, key);
+        ngx_vmops_command_verdict(op, c, verdict == NGX_OK);
+    }
+
+    ngx_vmops_command_receipt(op, key, verdict);
+}
+
+
+static ngx_int_t
+ngx_vmops_command_unsigned(ngx_vmops_op_t *op, ngx_int_t code,
+    redisReply *reply)
+{
+    if (code != VMOPS_PROBLEM_not_found) {
+        return NGX_DECLINED;
+    }
+
+    ngx_vmops_command_receipt(op, vmops_span(NULL, 0), NGX_ERROR);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_vmops_command_receipt(ngx_vmops_op_t *op, vmops_span_t key,
+    ngx_int_t verdict)
+{
+    size_t                size;
+    u_char               *p;
+    vmops_jw_t            w;
+    ngx_vmops_command_t  *c;
+
+    c = op->command;
+
+    size = c->json.n + c->payload.n + c->signature.n + key.n
+           + sizeof(",\"receipt\":{\"payload\":\"\",\"signature\":\"\","
+                    "\"key\":null,\"verified\":false}}");
+
+    p = ngx_pnalloc(c->pool, size);
+    if (p == NULL) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return;
+    }
+
+    vmops_jw_init(&w, p, size);
+    vmops_jw_raw(&w, c->json);
+    vmops_jw_key(&w, "receipt");
+
+    if (verdict == NGX_DECLINED) {
+        vmops_jw_null(&w);
+
+    } else {
+        vmops_jw_obj(&w);
+        vmops_jw_kstr(&w, "payload", c->payload);
+        vmops_jw_kstr(&w, "signature", c->signature);
+        vmops_jw_kstr(&w, "key", key);
+        vmops_jw_kbool(&w, "verified", verdict == NGX_OK);
+        vmops_jw_obj_end(&w);
+    }
+
+    vmops_jw_obj_end(&w);
+
+    if (vmops_jw_done(&w, &c->json) != 0) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return;
+    }
+
+    c->next(op);
+}
+
+
+/* the agent's signature, over what the record says */
+
+static ngx_int_t
+ngx_vmops_command_verify(ngx_vmops_op_t *op, ngx_vmops_command_t *c,
+    vmops_span_t key)
+{
+    char             id[VMOPS_UUID_TEXT + 1];
+    size_t           n;
+    uint8_t         *payload, sig[VMOPS_SIG], pk[32], tenant16[16];
+    vmops_uuid_t     agent;
+    vmops_arena_t    arena;
+    vmops_result_t   r;
+
+    n = c->payload.n + vmops_json_arena_size(c->payload.n);
+
+    payload = ngx_palloc(c->pool, n);
+
+    if (payload == NULL
+        || vmops_b64u_decode(payload, c->payload.n, &n, c->payload) != 0
+        || vmops_b64u_decode_exact(sig, VMOPS_SIG, c->signature) != 0
+        || vmops_b64u_decode_exact(pk, 32, key) != 0
+        || vmops_uuid_parse(&agent, c->agent_id) != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    vmops_tenant16(tenant16, op->tenant);
+
+    if (vmops_payload_verify(sig, VMOPS_SIGNED_RESULT, tenant16, &agent, NULL,
+                             vmops_span(payload, n), pk)
+        != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    vmops_arena_init(&arena, payload + c->payload.n,
+                     vmops_json_arena_size(c->payload.n));
+
+    if (vmops_result_parse(&r, &arena, vmops_span(payload, n)) != 0) {
+        return NGX_ERROR;
+    }
+
+    vmops_uuid_format(id, &r.id);
+
+    return vmops_span_is(c->id, id)
+           && vmops_span_is(c->status, vmops_status_name(r.status))
+           && ngx_vmops_result_same(c->pool, &r, c->result)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_uint_t
+ngx_vmops_result_same(ngx_pool_t *pool, const vmops_result_t *r,
+    vmops_span_t result)
+{
+    if (!vmops_json_is(r->result.node, VMOPS_JSON_OBJECT)) {
+        return result.n == 0;
+    }
+
+    return vmops_span_eq(ngx_vmops_argument(pool, r->result.node), result);
+}
+
+
+static void
+ngx_vmops_command_verdict(ngx_vmops_op_t *op, ngx_vmops_command_t *c,
+    ngx_uint_t verified)
+{
+    vmops_span_t  args[2];
+
+    args[0] = c->id;
+    args[1] = ngx_vmops_bool(verified);
+
+    (void) ngx_vmops_store_call(NGX_VMOPS_FN_command_verdict, op->tenant, args,
+                                2, NULL, NULL);
+}
+
+
+/* the object is left open: the receipt is its last member */
+
+static void
+ngx_vmops_command_open_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *reply)
+{
+    vmops_jw_obj(w);
+    ngx_vmops_command_members(w, ngx_vmops_item(reply, 1));
+    ngx_vmops_command_log(w, ngx_vmops_item(reply, 2));
+}
+
+
+static void
+ngx_vmops_command_members(vmops_jw_t *w, redisReply *record)
+{
+    ngx_vmops_draw_members(w, record, ngx_vmops_command_head);
+    ngx_vmops_command_target(w, record);
+    ngx_vmops_command_progress(w, record);
+    ngx_vmops_command_error(w, record);
+    ngx_vmops_command_secrets(w, record);
+    vmops_jw_kbool(w, "recovered", ngx_vmops_field_is(record, "recovered", "1"));
+}
+
+
+static void
+ngx_vmops_command_target(vmops_jw_t *w, redisReply *record)
+{
+    vmops_span_t  target;
+
+    target = ngx_vmops_field(record, "target");
+
+    vmops_jw_key(w, "target");
+    vmops_jw_obj(w);
+
+    if (ngx_vmops_field_is(record, "scope", "vm")) {
+        ngx_vmops_draw_members(w, record, ngx_vmops_target_members);
+
+    } else if (ngx_vmops_field_is(record, "scope", "endpoint")) {
+        vmops_jw_kstr(w, "secret_ref", target);
+
+    } else {
+        vmops_jw_kstr(w, "command_id", target);
+    }
+
+    vmops_jw_obj_end(w);
+}
+
+
+static void
+ngx_vmops_command_progress(vmops_jw_t *w, redisReply *record)
+{
+    const ngx_vmops_member_t  *m;
+
+    vmops_jw_key(w, "progress");
+
+    for (m = ngx_vmops_progress_members; m->name; m++) {
+        if (ngx_vmops_field(record, m->field).n) {
+            vmops_jw_obj(w);
+            ngx_vmops_draw_members(w, record, ngx_vmops_progress_members);
+            vmops_jw_obj_end(w);
+            return;
+        }
+    }
+
+    vmops_jw_null(w);
+}
+
+
+static void
+ngx_vmops_command_error(vmops_jw_t *w, redisReply *record)
+{
+    vmops_span_t  code, stage;
+
+    code = ngx_vmops_field(record, "error_code");
+    stage = ngx_vmops_field(record, "error_stage");
+
+    vmops_jw_key(w, "error");
+
+    if (code.n == 0) {
+        vmops_jw_null(w);
+        return;
+    }
+
+    vmops_command_error_write(w, code, stage.n ? stage : vmops_span(NULL, 0));
+}
+
+
+/* what was pinned when it was submitted: its own secret, and the tunnel's */
+
+static void
+ngx_vmops_command_secrets(vmops_jw_t *w, redisReply *record)
+{
+    ngx_uint_t    i;
+    vmops_span_t  ref;
+
+    static const char *const  fields[][2] = {
+        { "secret_ref", "secret_version" },
+        { "via_ref", "via_version" }
+    };
+
+    vmops_jw_key(w, "secrets");
+    vmops_jw_arr(w);
+
+    for (i = 0; i < 2; i++) {
+        ref = ngx_vmops_field(record, fields[i][0]);
+
+        if (ref.n) {
+            vmops_jw_obj(w);
+            vmops_jw_kstr(w, "secret_ref", ref);
+            vmops_jw_kint(w, "version",
+                          ngx_vmops_field_int(record, fields[i][1]));
+            vmops_jw_obj_end(w);
+        }
+    }
+
+    vmops_jw_arr_end(w);
+}
+
+
+/* "<ms> <line>" each */
+
+static void
+ngx_vmops_command_log(vmops_jw_t *w, redisReply *lines)
+{
+    ngx_uint_t      i;
+    vmops_span_t    s;
+    const uint8_t  *space;
+
+    vmops_jw_key(w, "log");
+    vmops_jw_arr(w);
+
+    for (i = 0; i < lines->elements; i++) {
+        s = ngx_vmops_item_text(lines, i);
+        space = memchr(s.p, ' ', s.n);
+
+        if (space == NULL) {
+            continue;
+        }
+
+        vmops_jw_obj(w);
+        vmops_jw_key(w, "at");
+        ngx_vmops_draw_value(w, NGX_VMOPS_TIME, vmops_span(s.p, space - s.p));
+        vmops_jw_kstr(w, "line",
+                      vmops_span(space + 1, s.p + s.n - space - 1));
+        vmops_jw_obj_end(w);
+    }
+
+    vmops_jw_arr_end(w);
+}
+
+
+/* in lists: without the log and the receipt, which are read one by one */
+
+static void
+ngx_vmops_command_list_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *record)
+{
+    vmops_jw_obj(w);
+    ngx_vmops_command_members(w, record);
+    vmops_jw_obj_end(w);
+}
+
+
+void
+ngx_vmops_command_new_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *record)
+{
+    vmops_jw_obj(w);
+    ngx_vmops_command_members(w, record);
+    vmops_jw_kraw(w, "log", vmops_span_str("[]"));
+    vmops_jw_knull(w, "receipt");
+    vmops_jw_obj_end(w);
+}
+
+
+void
+ngx_vmops_command_list(ngx_vmops_op_t *op)
+{
+    ngx_uint_t        i;
+    vmops_span_t      filter[3];
+    ngx_vmops_page_t  page;
+
+    static const struct {
+        const char       *name;
+        vmops_pattern_t   pattern;
+    } filters[] = {
+        { "status", VMOPS_P_NONE },
+        { "vm_uuid", VMOPS_P_UUID },
+        { "agent_id", VMOPS_P_UUID }
+    };
+
+    if (ngx_vmops_page(op, &page) != NGX_OK) {
+        return;
+    }
+
+    for (i = 0; i < 3; i++) {
+        filter[i] = vmops_span("", 0);
+
+        if (ngx_vmops_arg(op->request, filters[i].name, &filter[i]) != NGX_OK
+            || filter[i].n == 0)
+        {
+            continue;
+        }
+
+        if (filters[i].pattern == VMOPS_P_NONE
+            ? vmops_status_find(filter[i]) < 0
+            : !vmops_pattern_match(filters[i].pattern, filter[i]))
+        {
+            ngx_vmops_problem(op, VMOPS_PROBLEM_bad_request);
+            return;
+        }
+    }
+
+    op->draw = ngx_vmops_command_list_draw;
+
+    ngx_vmops_invoke(op, command_list, ngx_vmops_answer_list, page.cursor,
+                     page.limit, filter[0], filter[1], filter[2]);
+}
+
+
+void
+ngx_vmops_command_cancel(ngx_vmops_op_t *op)
+{
+    op->status = NGX_HTTP_ACCEPTED;
+    op->draw = ngx_vmops_command_list_draw;
+
+    ngx_vmops_invoke(op, command_cancel, ngx_vmops_answer_item,
+                     op->principal->actor, op->path[0]);
+}

@@ -1,0 +1,56 @@
+
+/* commands as they are shown */
+
+
+#ifndef _NGX_VMOPS_COMMANDS_H_INCLUDED_
+#define _NGX_VMOPS_COMMANDS_H_INCLUDED_
+
+
+#include "ngx_vmops.h"
+
+
+#pragma GCC visibility push(hidden)
+
+
+/* one command, read and drawn */
+
+struct ngx_vmops_command_s {
+    ngx_pool_t          *pool;     /* where it is drawn */
+    vmops_span_t         id;
+    ngx_vmops_step_pt    next;
+
+    vmops_span_t         json;     /* AgentCommand */
+    vmops_span_t         first;    /* id of its first event */
+    ngx_uint_t           final;
+
+    /* of its receipt, on the way */
+    vmops_span_t         payload;
+    vmops_span_t         signature;
+    vmops_span_t         agent_id;
+    vmops_span_t         verdict;
+    vmops_span_t         status;
+    vmops_span_t         result;
+};
+
+
+/* a final status? */
+ngx_uint_t ngx_vmops_command_final(vmops_span_t status);
+
+/*
+ * Reads op->command's id, with its agent's key if there is a receipt; ends the
+ * step, and goes on with next.
+ */
+void ngx_vmops_command_fetch(ngx_vmops_op_t *op);
+
+/* one that was just made: it has no log and no receipt yet */
+void ngx_vmops_command_new_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *record);
+
+/* answers with op->command */
+void ngx_vmops_command_answer(ngx_vmops_op_t *op);
+
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_VMOPS_COMMANDS_H_INCLUDED_ */

@@ -1,0 +1,703 @@
+
+/*
+ * The records behind principals, cached for VMOPS_PRINCIPAL_CACHE_MS at most:
+ * what is revoked stops working within that time.  Requests that come while
+ * a record is on its way wait for the same answer.
+ *
+ * Requests are counted here and told to the store with the next call for the
+ * same principal; an agent's are counted by this worker alone.
+ */
+
+
+#include "ngx_vmops.h"
+
+
+#define NGX_VMOPS_IDENTITY_MAX                                                \
+    (1 + VMOPS_TENANT_MAX + 1 + VMOPS_LOOKUP_TEXT + 1 + VMOPS_SUBJECT_MAX + 1 \
+     + VMOPS_ROLE_MAX + 1)
+
+
+/* whom the request claims to be is the key of the tree */
+
+struct ngx_vmops_entry_s {
+    ngx_str_node_t           sn;
+    ngx_queue_t              queue;        /* the most recently used first */
+    ngx_uint_t               refs;         /* operations, the call under way */
+    ngx_vmops_claim_t        claim;
+
+    ngx_vmops_principal_t   *principal;
+    ngx_int_t                verdict;      /* NGX_VMOPS_STORE_OK or a problem */
+    ngx_msec_t               asked;        /* when the verdict was asked for */
+    unsigned                 valid:1;      /* there is a verdict to keep */
+
+    ngx_uint_t               used;         /* requests the store knows of */
+    ngx_uint_t               pending;      /* and those it does not */
+    ngx_msec_t               reset;        /* when the window ends */
+
+    vmops_redis_call_t      *call;
+    ngx_queue_t              waiting;      /* operations */
+
+    u_char                   text[NGX_VMOPS_IDENTITY_MAX];
+};
+
+
+static ngx_vmops_entry_t *ngx_vmops_entry(ngx_vmops_claim_t *claim);
+static void ngx_vmops_entry_expire(ngx_uint_t force);
+static void ngx_vmops_entry_drop(ngx_vmops_entry_t *e);
+static void ngx_vmops_entry_release(ngx_vmops_entry_t *e);
+static void ngx_vmops_entry_get(ngx_vmops_op_t *op, ngx_vmops_claim_t *claim);
+static ngx_int_t ngx_vmops_entry_ask(ngx_vmops_entry_t *e);
+static void ngx_vmops_entry_answer(void *data, redisReply *reply);
+static void ngx_vmops_entry_read(ngx_vmops_entry_t *e, redisReply *reply);
+static ngx_int_t ngx_vmops_entry_verify(ngx_vmops_entry_t *e,
+    redisReply *record);
+static void ngx_vmops_entry_settle(ngx_vmops_entry_t *e, ngx_vmops_op_t *op);
+static void ngx_vmops_principal_refuse(ngx_vmops_op_t *op, ngx_int_t verdict);
+static ngx_vmops_principal_t *ngx_vmops_principal_make(ngx_vmops_entry_t *e,
+    redisReply *record, redisReply *tenant);
+static void ngx_vmops_append(u_char **p, vmops_span_t *to, const char *prefix,
+    vmops_span_t from);
+
+
+static ngx_rbtree_t       ngx_vmops_cache;
+static ngx_rbtree_node_t  ngx_vmops_cache_sentinel;
+static ngx_queue_t        ngx_vmops_cache_queue;
+static ngx_uint_t         ngx_vmops_cache_n;
+
+
+static const struct {
+    const char             *name;          /* the argument pkind, the actor */
+    const char             *actor;
+    ngx_vmops_function_e    fn;
+    vmops_record_t          record;
+    const char             *path;          /* of its key */
+} ngx_vmops_kinds[] = {
+    { "", "", 0, 0, "" },
+    { "token", "token:", NGX_VMOPS_FN_principal, VMOPS_RECORD_token,
+      "tokens" },
+    { "var", "user:", NGX_VMOPS_FN_principal, 0, "" },
+    { "platform", "platform:", NGX_VMOPS_FN_platform_principal,
+      VMOPS_RECORD_platform_token, "tokens" },
+    { "agent", "agent:", NGX_VMOPS_FN_agent_get, VMOPS_RECORD_agent, "agents" }
+};
+
+/* by ngx_vmops_who_e */
+
+static const char *const  ngx_vmops_roles[] = {
+    "", "viewer", "operator", "owner", "platform_admin", "agent"
+};
+
+
+void
+ngx_vmops_principal_init(void)
+{
+    ngx_rbtree_init(&ngx_vmops_cache, &ngx_vmops_cache_sentinel,
+                    ngx_str_rbtree_insert_value);
+    ngx_queue_init(&ngx_vmops_cache_queue);
+    ngx_vmops_cache_n = 0;
+}
+
+
+ngx_vmops_who_e
+ngx_vmops_role(vmops_span_t name)
+{
+    ngx_vmops_who_e  role;
+
+    for (role = NGX_VMOPS_FOR_VIEWER; role <= NGX_VMOPS_FOR_OWNER; role++) {
+        if (vmops_span_is(name, ngx_vmops_roles[role])) {
+            return role;
+        }
+    }
+
+    return NGX_VMOPS_FOR_ANYONE;
+}
+
+
+vmops_span_t
+ngx_vmops_kind_name(ngx_vmops_kind_e kind)
+{
+    return vmops_span_str(ngx_vmops_kinds[kind].name);
+}
+
+
+void
+ngx_vmops_principal_get(ngx_vmops_op_t *op, ngx_vmops_claim_t *claim,
+    ngx_vmops_step_pt next)
+{
+    op->cost = 1;
+    op->known = next;
+    op->unknown = ngx_vmops_principal_refuse;
+
+    ngx_vmops_entry_get(op, claim);
+}
+
+
+void
+ngx_vmops_principal_renew(ngx_vmops_op_t *op, ngx_vmops_step_pt next,
+    ngx_vmops_verdict_pt refused)
+{
+    ngx_vmops_claim_t  claim;
+
+    op->cost = 0;
+    op->known = next;
+    op->unknown = refused;
+
+    claim = op->entry->claim;
+
+    ngx_vmops_entry_get(op, &claim);
+}
+
+
+ngx_uint_t
+ngx_vmops_principal_cost(ngx_vmops_op_t *op)
+{
+    ngx_uint_t  n;
+
+    n = op->entry->pending;
+
+    op->entry->used += n;
+    op->entry->pending = 0;
+
+    return n;
+}
+
+
+void
+ngx_vmops_principal_leave(ngx_vmops_op_t *op)
+{
+    if (op->queued) {
+        ngx_queue_remove(&op->waiting);
+        op->queued = 0;
+    }
+
+    if (op->entry) {
+        ngx_vmops_entry_release(op->entry);
+        op->entry = NULL;
+    }
+
+    if (op->principal) {
+        ngx_vmops_principal_free(op->principal);
+        op->principal = NULL;
+    }
+}
+
+
+void
+ngx_vmops_principal_free(ngx_vmops_principal_t *p)
+{
+    if (--p->refs == 0) {
+        ngx_free(p);
+    }
+}
+
+
+static void
+ngx_vmops_entry_get(ngx_vmops_op_t *op, ngx_vmops_claim_t *claim)
+{
+    ngx_vmops_entry_t  *e;
+
+    e = ngx_vmops_entry(claim);
+
+    if (e == NULL) {
+        op->unknown(op, VMOPS_PROBLEM_store_unavailable);
+        return;
+    }
+
+    e->refs++;
+
+    if (op->entry) {
+        ngx_vmops_entry_release(op->entry);
+    }
+
+    op->entry = e;
+
+    if (ngx_vmops_left(e->reset) == 0) {
+        e->reset = ngx_current_msec + VMOPS_RATE_MS;
+        e->used = 0;
+    }
+
+    e->pending += op->cost;
+
+    if (e->call == NULL) {
+
+        if (e->valid
+            && ngx_current_msec - e->asked < VMOPS_PRINCIPAL_CACHE_MS)
+        {
+            ngx_vmops_entry_settle(e, op);
+            return;
+        }
+
+        if (ngx_vmops_entry_ask(e) != NGX_OK) {
+            op->unknown(op, VMOPS_PROBLEM_store_unavailable);
+            return;
+        }
+    }
+
+    ngx_queue_insert_tail(&e->waiting, &op->waiting);
+    op->queued = 1;
+
+    ngx_vmops_watch(op);
+}
+
+
+static ngx_vmops_entry_t *
+ngx_vmops_entry(ngx_vmops_claim_t *claim)
+{
+    u_char              text[NGX_VMOPS_IDENTITY_MAX], *p;
+    uint32_t            hash;
+    ngx_str_t           id;
+    ngx_uint_t          i;
+    vmops_span_t       *parts[4];
+    ngx_vmops_entry_t  *e;
+
+    parts[0] = &claim->tenant;
+    parts[1] = &claim->key;
+    parts[2] = &claim->subject;
+    parts[3] = &claim->role_name;
+
+    /* of these only a subject may hold a slash, and a role is one of three */
+
+    p = text;
+    *p++ = '0' + claim->kind;
+
+    for (i = 0; i < 4; i++) {
+        p = ngx_cpymem(p, parts[i]->p, parts[i]->n);
+        *p++ = '/';
+    }
+
+    id.data = text;
+    id.len = p - text;
+
+    hash = ngx_crc32_long(id.data, id.len);
+
+    e = (ngx_vmops_entry_t *) ngx_str_rbtree_lookup(&ngx_vmops_cache, &id,
+                                                    hash);
+    if (e) {
+        ngx_queue_remove(&e->queue);
+        ngx_queue_insert_head(&ngx_vmops_cache_queue, &e->queue);
+        return e;
+    }
+
+    ngx_vmops_entry_expire(0);
+
+    if (ngx_vmops_cache_n == VMOPS_PRINCIPALS_MAX) {
+        ngx_vmops_entry_expire(1);
+    }
+
+    e = ngx_calloc(sizeof(ngx_vmops_entry_t), ngx_vmops_worker.log);
+    if (e == NULL) {
+        return NULL;
+    }
+
+    ngx_memcpy(e->text, id.data, id.len);
+
+    e->sn.node.key = hash;
+    e->sn.str.data = e->text;
+    e->sn.str.len = id.len;
+
+    e->claim.kind = claim->kind;
+
+    p = e->text + 1;
+
+    e->claim.tenant = vmops_span(p, claim->tenant.n);
+    p += claim->tenant.n + 1;
+
+    e->claim.key = vmops_span(p, claim->key.n);
+    p += claim->key.n + 1;
+
+    e->claim.subject = vmops_span(p, claim->subject.n);
+    p += claim->subject.n + 1;
+
+    e->claim.role_name = vmops_span(p, claim->role_name.n);
+
+    ngx_queue_init(&e->waiting);
+
+    ngx_rbtree_insert(&ngx_vmops_cache, &e->sn.node);
+    ngx_queue_insert_head(&ngx_vmops_cache_queue, &e->queue);
+    ngx_vmops_cache_n++;
+
+    return e;
+}
+
+
+/* makes room: entries that nobody used for a window, or (force) any at all */
+
+static void
+ngx_vmops_entry_expire(ngx_uint_t force)
+{
+    ngx_uint_t          n;
+    ngx_queue_t        *q, *prev;
+    ngx_vmops_entry_t  *e;
+
+    /* a few a time; those in use are passed over */
+
+    q = ngx_queue_last(&ngx_vmops_cache_queue);
+
+    for (n = 0; n < 4 && q != ngx_queue_sentinel(&ngx_vmops_cache_queue); n++) {
+
+        prev = ngx_queue_prev(q);
+        e = ngx_queue_data(q, ngx_vmops_entry_t, queue);
+
+        if (e->refs == 0 && (force || ngx_vmops_left(e->reset) == 0)) {
+            ngx_vmops_entry_drop(e);
+        }
+
+        q = prev;
+    }
+}
+
+
+static void
+ngx_vmops_entry_drop(ngx_vmops_entry_t *e)
+{
+    ngx_rbtree_delete(&ngx_vmops_cache, &e->sn.node);
+    ngx_queue_remove(&e->queue);
+    ngx_vmops_cache_n--;
+
+    if (e->principal) {
+        ngx_vmops_principal_free(e->principal);
+    }
+
+    ngx_free(e);
+}
+
+
+static void
+ngx_vmops_entry_release(ngx_vmops_entry_t *e)
+{
+    /* who is nobody is not remembered */
+
+    if (--e->refs == 0 && e->principal == NULL && !e->valid) {
+        ngx_vmops_entry_drop(e);
+    }
+}
+
+
+static ngx_int_t
+ngx_vmops_entry_ask(ngx_vmops_entry_t *e)
+{
+    u_char        cost[NGX_INT_T_LEN], limit[NGX_INT_T_LEN];
+    ngx_uint_t    n;
+    vmops_span_t  args[5];
+
+    n = 0;
+
+    switch (e->claim.kind) {
+
+    case NGX_VMOPS_AGENT:
+        args[n++] = e->claim.key;
+        args[n++] = ngx_vmops_live();
+        break;
+
+    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_VAR */
+        args[n++] = ngx_vmops_kind_name(e->claim.kind);
+        args[n++] = e->claim.key;
+        args[n++] = e->claim.subject;
+        break;
+
+    case NGX_VMOPS_PLATFORM:
+        args[n++] = e->claim.key;
+        break;
+    }
+
+    if (e->claim.kind != NGX_VMOPS_AGENT) {
+        args[n].p = cost;
+        args[n++].n = ngx_sprintf(cost, "%ui", e->pending) - cost;
+        args[n].p = limit;
+        args[n++].n = ngx_sprintf(limit, "%d", VMOPS_RATE_REQUESTS_PER_MIN)
+                      - limit;
+    }
+
+    e->call = ngx_vmops_store_call(ngx_vmops_kinds[e->claim.kind].fn,
+                                   e->claim.tenant, args, n,
+                                   ngx_vmops_entry_answer, e);
+    if (e->call == NULL) {
+        return NGX_ERROR;
+    }
+
+    e->refs++;
+    e->asked = ngx_current_msec;
+
+    if (e->claim.kind != NGX_VMOPS_AGENT) {
+        e->used += e->pending;
+        e->pending = 0;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_vmops_entry_answer(void *data, redisReply *reply)
+{
+    ngx_vmops_entry_t *e = data;
+
+    ngx_queue_t        waiting, *q;
+    ngx_vmops_op_t    *op;
+    ngx_connection_t  *c;
+
+    e->call = NULL;
+
+    ngx_vmops_entry_read(e, reply);
+
+    ngx_queue_init(&waiting);
+
+    if (!ngx_queue_empty(&e->waiting)) {
+        ngx_queue_add(&waiting, &e->waiting);
+        ngx_queue_init(&e->waiting);
+    }
+
+    /* one of them may end others */
+
+    while (!ngx_queue_empty(&waiting)) {
+        q = ngx_queue_head(&waiting);
+        ngx_queue_remove(q);
+
+        op = ngx_queue_data(q, ngx_vmops_op_t, waiting);
+        op->queued = 0;
+
+        c = op->request->connection;
+
+        ngx_vmops_entry_settle(e, op);
+        ngx_http_run_posted_requests(c);
+    }
+
+    ngx_vmops_entry_release(e);
+}
+
+
+static void
+ngx_vmops_entry_read(ngx_vmops_entry_t *e, redisReply *reply)
+{
+    redisReply             *record, *tenant;
+    ngx_vmops_principal_t  *p;
+
+    e->verdict = ngx_vmops_store_code(reply);
+
+    if (e->claim.kind == NGX_VMOPS_AGENT
+        && e->verdict == VMOPS_PROBLEM_not_found)
+    {
+        e->verdict = VMOPS_PROBLEM_unauthenticated;
+    }
+
+    if (e->verdict == VMOPS_PROBLEM_rate_limited) {
+        e->reset = ngx_current_msec + ngx_vmops_item_int(reply, 1);
+        e->valid = 1;
+        return;
+    }
+
+    record = NULL;
+
+    if (e->verdict == NGX_VMOPS_STORE_OK) {
+        record = ngx_vmops_item(reply, 1);
+
+        if (ngx_vmops_entry_verify(e, record) != NGX_OK) {
+            e->verdict = VMOPS_PROBLEM_unauthenticated;
+        }
+    }
+
+    if (e->principal) {
+        ngx_vmops_principal_free(e->principal);
+        e->principal = NULL;
+    }
+
+    e->valid = 0;
+
+    if (e->verdict != NGX_VMOPS_STORE_OK) {
+        return;
+    }
+
+    tenant = record;
+
+    switch (e->claim.kind) {
+
+    case NGX_VMOPS_AGENT:
+        break;
+
+    case NGX_VMOPS_PLATFORM:
+        e->used = ngx_vmops_item_int(reply, 2);
+        e->reset = ngx_current_msec + ngx_vmops_item_int(reply, 3);
+        break;
+
+    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_VAR */
+        tenant = ngx_vmops_item(reply, 2);
+        e->used = ngx_vmops_item_int(reply, 3);
+        e->reset = ngx_current_msec + ngx_vmops_item_int(reply, 4);
+    }
+
+    p = ngx_vmops_principal_make(e, record, tenant);
+
+    if (p == NULL) {
+        e->verdict = VMOPS_PROBLEM_internal_error;
+        return;
+    }
+
+    e->principal = p;
+    e->valid = 1;
+}
+
+
+static ngx_int_t
+ngx_vmops_entry_verify(ngx_vmops_entry_t *e, redisReply *record)
+{
+    u_char        text[VMOPS_REDIS_KEY_MAX];
+    vmops_span_t  key;
+
+    if (e->claim.kind == NGX_VMOPS_VAR) {
+        return NGX_OK;
+    }
+
+    key = ngx_vmops_key(text, e->claim.kind == NGX_VMOPS_PLATFORM
+                              ? NULL : &e->claim.tenant,
+                        ngx_vmops_kinds[e->claim.kind].path, e->claim.key);
+
+    return ngx_vmops_mac_check(ngx_vmops_kinds[e->claim.kind].record, key,
+                               record);
+}
+
+
+/* one operation gets the verdict */
+
+static void
+ngx_vmops_entry_settle(ngx_vmops_entry_t *e, ngx_vmops_op_t *op)
+{
+    ngx_vmops_principal_t  *p;
+
+    if (e->verdict != NGX_VMOPS_STORE_OK) {
+        op->unknown(op, e->verdict);
+        return;
+    }
+
+    p = e->principal;
+
+    if (p->expires_ms && (uint64_t) p->expires_ms <= ngx_vmops_now()) {
+        op->unknown(op, VMOPS_PROBLEM_unauthenticated);
+        return;
+    }
+
+    if (op->cost && e->used + e->pending > VMOPS_RATE_REQUESTS_PER_MIN) {
+
+        if (e->pending) {
+            e->pending--;
+        }
+
+        op->unknown(op, VMOPS_PROBLEM_rate_limited);
+        return;
+    }
+
+    p->refs++;
+
+    if (op->principal) {
+        ngx_vmops_principal_free(op->principal);
+    }
+
+    op->principal = p;
+
+    op->known(op);
+}
+
+
+static void
+ngx_vmops_principal_refuse(ngx_vmops_op_t *op, ngx_int_t verdict)
+{
+    if (verdict == VMOPS_PROBLEM_rate_limited) {
+        ngx_vmops_problem_limit(op, VMOPS_RATE_REQUESTS_PER_MIN,
+                                ngx_vmops_left(op->entry->reset));
+        return;
+    }
+
+    ngx_vmops_problem(op, verdict);
+}
+
+
+static ngx_vmops_principal_t *
+ngx_vmops_principal_make(ngx_vmops_entry_t *e, redisReply *record,
+    redisReply *tenant)
+{
+    u_char                 *last;
+    const char             *prefix;
+    vmops_span_t            id, subject, role;
+    ngx_vmops_claim_t      *claim;
+    ngx_vmops_principal_t  *p;
+
+    claim = &e->claim;
+
+    id = claim->kind == NGX_VMOPS_VAR ? claim->subject
+         : claim->kind == NGX_VMOPS_AGENT ? claim->key
+         : ngx_vmops_field(record, "token_id");
+
+    subject = ngx_vmops_field(record, "subject");
+    role = ngx_vmops_field(record, "role");
+
+    if (claim->kind == NGX_VMOPS_VAR) {
+        subject = claim->subject;
+        role = claim->role_name;
+    }
+
+    p = ngx_calloc(sizeof(ngx_vmops_principal_t) + claim->tenant.n
+                   + claim->key.n + sizeof("platform:") + id.n
+                   + sizeof("platform:") + id.n + subject.n
+                   + sizeof("platform_admin"),
+                   ngx_vmops_worker.log);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    p->refs = 1;
+    p->kind = claim->kind;
+
+    switch (claim->kind) {
+
+    case NGX_VMOPS_AGENT:
+        p->role = NGX_VMOPS_FOR_AGENT;
+        p->revoked = ngx_vmops_field_is(record, "revoked", "1");
+        p->suspended = !ngx_vmops_field_is(tenant, "tenant_status", "active");
+
+        if (vmops_b64u_decode_exact(p->ed_pk, 32,
+                                    ngx_vmops_field(record, "ed_pk"))
+            != 0)
+        {
+            ngx_free(p);
+            return NULL;
+        }
+
+        break;
+
+    case NGX_VMOPS_PLATFORM:
+        p->role = vmops_span_is(role, ngx_vmops_roles[NGX_VMOPS_FOR_PLATFORM])
+                  ? NGX_VMOPS_FOR_PLATFORM : NGX_VMOPS_FOR_ANYONE;
+        break;
+
+    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_VAR */
+        p->role = ngx_vmops_role(role);
+        p->expires_ms = ngx_vmops_field_int(record, "expires_at");
+        p->suspended = !ngx_vmops_field_is(tenant, "status", "active");
+    }
+
+    prefix = ngx_vmops_kinds[claim->kind].actor;
+
+    last = (u_char *) (p + 1);
+
+    ngx_vmops_append(&last, &p->tenant, "", claim->tenant);
+    ngx_vmops_append(&last, &p->key, "", claim->key);
+    ngx_vmops_append(&last, &p->actor, prefix, id);
+    ngx_vmops_append(&last, &p->subject, subject.n ? "" : prefix,
+                     subject.n ? subject : id);
+    ngx_vmops_append(&last, &p->role_name, ngx_vmops_roles[p->role],
+                     vmops_span(NULL, 0));
+
+    return p;
+}
+
+
+static void
+ngx_vmops_append(u_char **p, vmops_span_t *to, const char *prefix,
+    vmops_span_t from)
+{
+    to->p = *p;
+
+    *p = ngx_cpymem(*p, prefix, ngx_strlen(prefix));
+    *p = ngx_cpymem(*p, from.p, from.n);
+
+    to->n = *p - to->p;
+}

@@ -1,0 +1,225 @@
+
+/*
+ * vmops_problem: nginx's own errors as problem+json (RFC 9457).
+ *
+ * A header filter sees that an answer is nginx's own error page, gives it the
+ * problem's header, and the body filter the problem's body.  What a handler or
+ * an upstream answers by itself, and pages that error_page names, pass.
+ */
+
+
+#include "ngx_vmops.h"
+
+
+#define NGX_VMOPS_FILTER_MAX  1024
+
+
+typedef struct {
+    ngx_flag_t      enable;
+} ngx_vmops_problem_conf_t;
+
+typedef struct {
+    vmops_span_t    body;
+    unsigned        sent:1;
+} ngx_vmops_problem_ctx_t;
+
+
+static ngx_int_t ngx_vmops_problem_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_vmops_problem_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+
+static void *ngx_vmops_problem_create_conf(ngx_conf_t *cf);
+static char *ngx_vmops_problem_merge_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static ngx_int_t ngx_vmops_problem_init(ngx_conf_t *cf);
+
+
+static ngx_command_t  ngx_vmops_problem_commands[] = {
+
+    /* vmops_problem on | off; */
+    { ngx_string("vmops_problem"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_vmops_problem_conf_t, enable),
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_vmops_problem_filter_module_ctx = {
+    NULL,                          /* preconfiguration */
+    ngx_vmops_problem_init,        /* postconfiguration */
+
+    NULL,                          /* create main configuration */
+    NULL,                          /* init main configuration */
+
+    NULL,                          /* create server configuration */
+    NULL,                          /* merge server configuration */
+
+    ngx_vmops_problem_create_conf, /* create location configuration */
+    ngx_vmops_problem_merge_conf   /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_vmops_problem_filter_module = {
+    NGX_MODULE_V1,
+    &ngx_vmops_problem_filter_module_ctx,  /* module context */
+    ngx_vmops_problem_commands,    /* module directives */
+    NGX_HTTP_MODULE,               /* module type */
+    NULL,                          /* init master */
+    NULL,                          /* init module */
+    NULL,                          /* init process */
+    NULL,                          /* init thread */
+    NULL,                          /* exit thread */
+    NULL,                          /* exit process */
+    NULL,                          /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+static ngx_int_t
+ngx_vmops_problem_header_filter(ngx_http_request_t *r)
+{
+    u_char                    *p;
+    vmops_jw_t                 w;
+    ngx_uint_t                 status;
+    ngx_vmops_problem_ctx_t   *ctx;
+    ngx_vmops_problem_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_vmops_problem_filter_module);
+
+    /* err_status is what nginx's special responses set */
+
+    status = r->headers_out.status;
+
+    if (!conf->enable || r != r->main || r->error_page || r->err_status == 0
+        || status < NGX_HTTP_BAD_REQUEST)
+    {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_vmops_problem_ctx_t));
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_VMOPS_FILTER_MAX);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    vmops_jw_init(&w, p, NGX_VMOPS_FILTER_MAX);
+    vmops_problem_write(&w, vmops_problem_for_status(status), status,
+                        ngx_vmops_request_id(r), NULL, 0);
+
+    if (vmops_jw_done(&w, &ctx->body) != 0
+        || ngx_vmops_common_headers(r) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_set_ctx(r, ctx, ngx_vmops_problem_filter_module);
+
+    ngx_str_set(&r->headers_out.content_type, "application/problem+json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+    ngx_str_null(&r->headers_out.charset);
+
+    ngx_http_clear_content_length(r);
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_clear_last_modified(r);
+    ngx_http_clear_etag(r);
+
+    r->headers_out.content_length_n = ctx->body.n;
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_vmops_problem_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_buf_t                *b;
+    ngx_chain_t               out, *cl;
+    ngx_vmops_problem_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_vmops_problem_filter_module);
+
+    if (ctx == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    for (cl = in; cl; cl = cl->next) {
+        cl->buf->pos = cl->buf->last;
+        cl->buf->file_pos = cl->buf->file_last;
+    }
+
+    if (ctx->sent) {
+        return ngx_http_next_body_filter(r, NULL);
+    }
+
+    ctx->sent = 1;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = (u_char *) ctx->body.p;
+    b->last = b->pos + ctx->body.n;
+    b->memory = 1;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_next_body_filter(r, &out);
+}
+
+
+static void *
+ngx_vmops_problem_create_conf(ngx_conf_t *cf)
+{
+    ngx_vmops_problem_conf_t  *conf;
+
+    conf = ngx_palloc(cf->pool, sizeof(ngx_vmops_problem_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    conf->enable = NGX_CONF_UNSET;
+
+    return conf;
+}
+
+
+static char *
+ngx_vmops_problem_merge_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_vmops_problem_conf_t *prev = parent;
+    ngx_vmops_problem_conf_t *conf = child;
+
+    ngx_conf_merge_value(conf->enable, prev->enable, 0);
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_vmops_problem_init(ngx_conf_t *cf)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_vmops_problem_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_vmops_problem_body_filter;
+
+    return NGX_OK;
+}

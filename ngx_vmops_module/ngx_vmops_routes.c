@@ -1,0 +1,367 @@
+
+/* the route table */
+
+
+#include "ngx_vmops_routes.h"
+
+
+typedef struct {
+    const char       *name;
+    vmops_pattern_t   pattern;
+    const char       *values;      /* or one of these, joined with "|" */
+} ngx_vmops_capture_t;
+
+
+static ngx_uint_t ngx_vmops_route_match(ngx_vmops_op_t *op, const char *pattern,
+    vmops_span_t path);
+static ngx_uint_t ngx_vmops_capture_ok(const char *name, size_t len,
+    vmops_span_t value);
+static ngx_uint_t ngx_vmops_among(const char *values, vmops_span_t value);
+
+
+/* what may stand for a {name}; anything else is no such path */
+
+static const ngx_vmops_capture_t  ngx_vmops_captures[] = {
+    { "tenant", VMOPS_P_TENANT, NULL },
+    { "uuid", VMOPS_P_UUID, NULL },
+    { "secret", VMOPS_P_SECRET_REF, NULL },
+    { "scope", VMOPS_P_NONE, "bot|vm" },
+    { "scope_id", VMOPS_P_BOT_ID, NULL },  /* any UUID has that form, too */
+    { "word", VMOPS_P_NONE, NULL },
+    { "cohort", VMOPS_P_NONE, "internal|beta|production" },
+    { "family", VMOPS_P_NONE, "proxmox|ssh|syncthing" },
+    { NULL, VMOPS_P_NONE, NULL }
+};
+
+
+const ngx_vmops_body_t  ngx_vmops_no_body = { .optional = 1 };
+
+
+#define NGX_VMOPS_GET     NGX_HTTP_GET
+#define NGX_VMOPS_POST    NGX_HTTP_POST
+#define NGX_VMOPS_PUT     NGX_HTTP_PUT
+#define NGX_VMOPS_PATCH   NGX_HTTP_PATCH
+#define NGX_VMOPS_DELETE  NGX_HTTP_DELETE
+
+#define NGX_VMOPS_ROUTE(method, path, who, body, handler)                     \
+    { NGX_VMOPS_##method, path, NGX_VMOPS_FOR_##who, body, handler }
+
+/*
+ * Rows of one path stand together; of two paths that fit, the first one is
+ * meant: words before {captures}.  Two rows of one method differ in who.
+ */
+
+static const ngx_vmops_route_t  ngx_vmops_routes[] = {
+
+    /* who is in charge of all */
+
+    NGX_VMOPS_ROUTE(GET, "/admin/tenants", PLATFORM, NULL,
+                    ngx_vmops_tenant_list),
+    NGX_VMOPS_ROUTE(POST, "/admin/tenants", PLATFORM,
+                    &ngx_vmops_tenant_create_body, ngx_vmops_tenant_create),
+
+    NGX_VMOPS_ROUTE(GET, "/admin/tenants/{tenant}", PLATFORM, NULL,
+                    ngx_vmops_tenant_get),
+    NGX_VMOPS_ROUTE(PATCH, "/admin/tenants/{tenant}", PLATFORM,
+                    &ngx_vmops_tenant_patch_body, ngx_vmops_tenant_patch),
+
+    NGX_VMOPS_ROUTE(POST, "/admin/tenants/{tenant}/owner-tokens", PLATFORM,
+                    &ngx_vmops_owner_token_body, ngx_vmops_owner_token_create),
+
+    NGX_VMOPS_ROUTE(PUT, "/admin/tenants/{tenant}/license", PLATFORM,
+                    &ngx_vmops_license_body, ngx_vmops_license_put),
+
+    NGX_VMOPS_ROUTE(GET, "/admin/tenants/{tenant}/flags", PLATFORM, NULL,
+                    ngx_vmops_tenant_flags_get),
+    NGX_VMOPS_ROUTE(PUT, "/admin/tenants/{tenant}/flags", PLATFORM,
+                    &ngx_vmops_flags_body, ngx_vmops_tenant_flags_put),
+
+    NGX_VMOPS_ROUTE(GET, "/admin/flags", PLATFORM, NULL, ngx_vmops_flags_get),
+    NGX_VMOPS_ROUTE(PUT, "/admin/flags", PLATFORM, &ngx_vmops_flags_body,
+                    ngx_vmops_flags_put),
+
+    NGX_VMOPS_ROUTE(GET, "/admin/flags/{cohort}", PLATFORM, NULL,
+                    ngx_vmops_flags_get),
+    NGX_VMOPS_ROUTE(PUT, "/admin/flags/{cohort}", PLATFORM,
+                    &ngx_vmops_flags_body, ngx_vmops_flags_put),
+
+    /* the tenant itself */
+
+    NGX_VMOPS_ROUTE(GET, "/license", VIEWER, NULL, ngx_vmops_license_get),
+
+    NGX_VMOPS_ROUTE(GET, "/tokens", OWNER, NULL, ngx_vmops_token_list),
+    NGX_VMOPS_ROUTE(POST, "/tokens", OWNER, &ngx_vmops_token_body,
+                    ngx_vmops_token_create),
+
+    NGX_VMOPS_ROUTE(DELETE, "/tokens/{uuid}", OWNER, NULL,
+                    ngx_vmops_token_delete),
+
+    /* agents */
+
+    NGX_VMOPS_ROUTE(POST, "/agents/pairings", OWNER, &ngx_vmops_pairing_body,
+                    ngx_vmops_pairing_create),
+
+    NGX_VMOPS_ROUTE(GET, "/agents/pairings/{uuid}", OWNER, NULL,
+                    ngx_vmops_pairing_get),
+    NGX_VMOPS_ROUTE(DELETE, "/agents/pairings/{uuid}", OWNER, NULL,
+                    ngx_vmops_pairing_delete),
+
+    NGX_VMOPS_ROUTE(POST, "/agents/register", ANYONE, &ngx_vmops_register_body,
+                    ngx_vmops_register),
+
+    NGX_VMOPS_ROUTE(POST, "/agents/heartbeat", AGENT,
+                    &ngx_vmops_heartbeat_body, ngx_vmops_heartbeat),
+
+    NGX_VMOPS_ROUTE(GET, "/agents", VIEWER, NULL, ngx_vmops_agent_list),
+
+    NGX_VMOPS_ROUTE(GET, "/agents/{uuid}", VIEWER, NULL, ngx_vmops_agent_get),
+    NGX_VMOPS_ROUTE(PATCH, "/agents/{uuid}", OWNER,
+                    &ngx_vmops_agent_patch_body, ngx_vmops_agent_patch),
+
+    NGX_VMOPS_ROUTE(POST, "/agents/{uuid}/approve", OWNER,
+                    &ngx_vmops_approve_body, ngx_vmops_agent_approve),
+    NGX_VMOPS_ROUTE(POST, "/agents/{uuid}/revoke", OWNER, &ngx_vmops_no_body,
+                    ngx_vmops_agent_revoke),
+    NGX_VMOPS_ROUTE(POST, "/agents/{uuid}/unlock", OWNER, &ngx_vmops_no_body,
+                    ngx_vmops_agent_unlock),
+
+    /* VMs */
+
+    NGX_VMOPS_ROUTE(GET, "/vms", VIEWER, NULL, ngx_vmops_vm_list),
+    NGX_VMOPS_ROUTE(POST, "/vms", OWNER, &ngx_vmops_vm_body,
+                    ngx_vmops_vm_create),
+
+    NGX_VMOPS_ROUTE(GET, "/vms/{uuid}", VIEWER, NULL, ngx_vmops_vm_get),
+    NGX_VMOPS_ROUTE(PATCH, "/vms/{uuid}", OWNER, &ngx_vmops_vm_patch_body,
+                    ngx_vmops_vm_patch),
+    NGX_VMOPS_ROUTE(DELETE, "/vms/{uuid}", OWNER, NULL, ngx_vmops_vm_delete),
+
+    /* secrets */
+
+    NGX_VMOPS_ROUTE(GET, "/secrets", VIEWER, NULL, ngx_vmops_secret_list),
+    NGX_VMOPS_ROUTE(POST, "/secrets", AGENT, &ngx_vmops_secret_body,
+                    ngx_vmops_secret_add),
+
+    NGX_VMOPS_ROUTE(GET, "/secrets/bindings/{scope}/{scope_id}/{family}",
+                    OWNER, NULL, ngx_vmops_binding_get),
+    NGX_VMOPS_ROUTE(PUT, "/secrets/bindings/{scope}/{scope_id}/{family}",
+                    OWNER, &ngx_vmops_binding_body, ngx_vmops_binding_put),
+    NGX_VMOPS_ROUTE(DELETE, "/secrets/bindings/{scope}/{scope_id}/{family}",
+                    OWNER, NULL, ngx_vmops_binding_delete),
+
+    NGX_VMOPS_ROUTE(DELETE, "/secrets/{secret}", OWNER, NULL,
+                    ngx_vmops_secret_delete),
+
+    NGX_VMOPS_ROUTE(GET, "/secrets/{secret}/meta", VIEWER, NULL,
+                    ngx_vmops_secret_meta),
+
+    NGX_VMOPS_ROUTE(POST, "/secrets/{secret}/rotate", AGENT,
+                    &ngx_vmops_rotate_body, ngx_vmops_secret_rotate),
+    NGX_VMOPS_ROUTE(POST, "/secrets/{secret}/rotate", OPERATOR,
+                    &ngx_vmops_no_body, ngx_vmops_secret_ask_rotate),
+
+    /* the command bus */
+
+    NGX_VMOPS_ROUTE(GET, "/events", VIEWER, NULL, ngx_vmops_events),
+
+    NGX_VMOPS_ROUTE(GET, "/vm-ops/actions", VIEWER, NULL, ngx_vmops_actions),
+
+    NGX_VMOPS_ROUTE(GET, "/vm-ops/commands", VIEWER, NULL,
+                    ngx_vmops_command_list),
+
+    NGX_VMOPS_ROUTE(GET, "/vm-ops/commands/{uuid}", VIEWER, NULL,
+                    ngx_vmops_command_get),
+
+    NGX_VMOPS_ROUTE(POST, "/vm-ops/commands/{uuid}/cancel", OPERATOR,
+                    &ngx_vmops_no_body, ngx_vmops_command_cancel),
+
+    NGX_VMOPS_ROUTE(GET, "/vm-ops/commands/{uuid}/events", VIEWER, NULL,
+                    ngx_vmops_command_events),
+
+    NGX_VMOPS_ROUTE(POST, "/vm-ops/{word}/{word}", OPERATOR,
+                    &ngx_vmops_submit_body, ngx_vmops_submit),
+
+    { 0, NULL, NGX_VMOPS_FOR_ANYONE, NULL, NULL }
+};
+
+
+/* outside of the API */
+
+static const ngx_vmops_route_t  ngx_vmops_root_routes[] = {
+
+    NGX_VMOPS_ROUTE(GET, "/healthz", ANYONE, NULL, ngx_vmops_healthz),
+    NGX_VMOPS_ROUTE(GET, "/readyz", ANYONE, NULL, ngx_vmops_readyz),
+
+    { 0, NULL, NGX_VMOPS_FOR_ANYONE, NULL, NULL }
+};
+
+
+const ngx_vmops_route_t *
+ngx_vmops_route_find(ngx_vmops_op_t *op)
+{
+    size_t                    n;
+    vmops_span_t              path;
+    const ngx_vmops_route_t  *route;
+
+    path = ngx_vmops_span(&op->request->uri);
+    route = ngx_vmops_root_routes;
+
+    n = sizeof(NGX_VMOPS_BASE) - 1;
+
+    if (path.n > n && ngx_memcmp(path.p, NGX_VMOPS_BASE "/", n + 1) == 0) {
+        path.p += n;
+        path.n -= n;
+        route = ngx_vmops_routes;
+    }
+
+    for ( /* void */ ; route->path; route++) {
+        if (ngx_vmops_route_match(op, route->path, path)) {
+            return route;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_uint_t
+ngx_vmops_route_match(ngx_vmops_op_t *op, const char *pattern,
+    vmops_span_t path)
+{
+    const char     *end;
+    ngx_uint_t      n;
+    vmops_span_t    value;
+    const uint8_t  *p, *last;
+
+    n = 0;
+    p = path.p;
+    last = path.p + path.n;
+
+    while (*pattern) {
+
+        if (*pattern != '{') {
+            if (p == last || *p != (uint8_t) *pattern) {
+                return 0;
+            }
+
+            p++;
+            pattern++;
+            continue;
+        }
+
+        value.p = p;
+
+        while (p < last && *p != '/') {
+            p++;
+        }
+
+        value.n = p - value.p;
+
+        end = strchr(pattern, '}');
+
+        if (!ngx_vmops_capture_ok(pattern + 1, end - pattern - 1, value)) {
+            return 0;
+        }
+
+        op->path[n++] = value;
+        pattern = end + 1;
+    }
+
+    return p == last;
+}
+
+
+static ngx_uint_t
+ngx_vmops_capture_ok(const char *name, size_t len, vmops_span_t value)
+{
+    const ngx_vmops_capture_t  *c;
+
+    for (c = ngx_vmops_captures; c->name; c++) {
+
+        if (ngx_strlen(c->name) != len || ngx_memcmp(c->name, name, len) != 0) {
+            continue;
+        }
+
+        if (c->values) {
+            return ngx_vmops_among(c->values, value);
+        }
+
+        return c->pattern == VMOPS_P_NONE
+               || vmops_pattern_match(c->pattern, value);
+    }
+
+    return 0;
+}
+
+
+static ngx_uint_t
+ngx_vmops_among(const char *values, vmops_span_t value)
+{
+    size_t       n;
+    const char  *end;
+
+    for ( ;; ) {
+        end = strchr(values, '|');
+        n = end ? (size_t) (end - values) : ngx_strlen(values);
+
+        if (n == value.n && ngx_memcmp(values, value.p, n) == 0) {
+            return 1;
+        }
+
+        if (end == NULL) {
+            return 0;
+        }
+
+        values = end + 1;
+    }
+}
+
+
+const ngx_vmops_route_t *
+ngx_vmops_route_choose(const ngx_vmops_route_t *route, ngx_uint_t method,
+    ngx_vmops_principal_t *p, ngx_uint_t *methods)
+{
+    const char               *path;
+    const ngx_vmops_route_t  *found;
+
+    found = NULL;
+    *methods = 0;
+
+    for (path = route->path; route->path; route++) {
+
+        if (ngx_strcmp(route->path, path) != 0) {
+            break;
+        }
+
+        *methods |= route->method;
+
+        if (found == NULL && route->method == method
+            && ngx_vmops_route_open(route, p))
+        {
+            found = route;
+        }
+    }
+
+    return found;
+}
+
+
+ngx_uint_t
+ngx_vmops_route_open(const ngx_vmops_route_t *route, ngx_vmops_principal_t *p)
+{
+    if (route->who == NGX_VMOPS_FOR_ANYONE) {
+        return 1;
+    }
+
+    if (p == NULL) {
+        return 0;
+    }
+
+    if (route->who == NGX_VMOPS_FOR_AGENT
+        || route->who == NGX_VMOPS_FOR_PLATFORM)
+    {
+        return p->role == route->who;
+    }
+
+    return p->role <= NGX_VMOPS_FOR_OWNER && p->role >= route->who;
+}

@@ -1,0 +1,298 @@
+
+/* calls of Redis functions (include/vmops_functions.def), and their replies */
+
+
+#include "ngx_vmops.h"
+
+
+typedef enum {
+    NGX_VMOPS_KEY_TENANT = 0,
+    NGX_VMOPS_KEY_PLATFORM,
+    NGX_VMOPS_KEY_SELECTOR
+} ngx_vmops_key_e;
+
+typedef struct {
+    ngx_str_t          name;
+    ngx_vmops_key_e    key;
+} ngx_vmops_function_t;
+
+
+static void ngx_vmops_replied(void *data, redisReply *reply);
+static void ngx_vmops_refused(ngx_vmops_op_t *op, ngx_int_t code,
+    redisReply *reply);
+
+
+#define VMOPS_FUNCTION(name, key, flags, args, reply, about)                  \
+    { ngx_string("vmops_" #name), NGX_VMOPS_KEY_##key },
+
+static const ngx_vmops_function_t  ngx_vmops_functions[] = {
+#include "vmops_functions.def"
+};
+
+#undef VMOPS_FUNCTION
+
+
+static redisReply  ngx_vmops_nothing = { .type = REDIS_REPLY_ARRAY };
+
+
+vmops_redis_call_t *
+ngx_vmops_store_call(ngx_vmops_function_e fn, vmops_span_t key,
+    const vmops_span_t *args, ngx_uint_t nargs, vmops_redis_pt cb, void *data)
+{
+    u_char                       text[VMOPS_REDIS_KEY_MAX];
+    ngx_str_t                    argv[VMOPS_REDIS_ARGS_MAX];
+    ngx_uint_t                   i;
+    const char                  *form;
+    const ngx_vmops_function_t  *f;
+
+    f = &ngx_vmops_functions[fn];
+
+    if (nargs > VMOPS_REDIS_ARGS_MAX - 4) {
+        return NULL;
+    }
+
+    form = f->key == NGX_VMOPS_KEY_TENANT ? "tenants/{%*s}"
+         : f->key == NGX_VMOPS_KEY_PLATFORM ? "platform/{p}"
+         : "pairings/%*s";
+
+    ngx_str_set(&argv[0], "FCALL");
+    argv[1] = f->name;
+    ngx_str_set(&argv[2], "1");
+
+    argv[3].data = text;
+    argv[3].len = ngx_snprintf(text, sizeof(text), form, key.n, key.p) - text;
+
+    for (i = 0; i < nargs; i++) {
+        argv[4 + i].data = (u_char *) args[i].p;
+        argv[4 + i].len = args[i].n;
+    }
+
+    return vmops_redis_command(ngx_vmops_worker.redis, VMOPS_REDIS_CALL_MS, cb,
+                               data, 4 + nargs, argv);
+}
+
+
+void
+ngx_vmops_call(ngx_vmops_op_t *op, ngx_vmops_function_e fn,
+    ngx_vmops_reply_pt next, const vmops_span_t *args, ngx_uint_t nargs)
+{
+    vmops_span_t  key;
+
+    key = op->tenant;
+
+    if (ngx_vmops_functions[fn].key == NGX_VMOPS_KEY_SELECTOR) {
+        key = *args++;
+        nargs--;
+    }
+
+    op->reply = next;
+    op->call = ngx_vmops_store_call(fn, key, args, nargs, ngx_vmops_replied,
+                                    op);
+
+    if (op->call == NULL) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_store_unavailable);
+        return;
+    }
+
+    ngx_vmops_watch(op);
+}
+
+
+static void
+ngx_vmops_replied(void *data, redisReply *reply)
+{
+    ngx_vmops_op_t *op = data;
+
+    ngx_int_t              code;
+    ngx_connection_t      *c;
+    ngx_vmops_reply_pt     next;
+    ngx_vmops_refusal_pt   refusal;
+
+    c = op->request->connection;
+
+    next = op->reply;
+    refusal = op->refusal;
+
+    op->call = NULL;
+    op->refusal = NULL;
+
+    code = ngx_vmops_store_code(reply);
+
+    if (code == NGX_VMOPS_STORE_OK) {
+        next(op, reply);
+
+    } else if (refusal && refusal(op, code, reply) == NGX_OK) {
+        /* the step has been ended there */
+
+    } else {
+        ngx_vmops_refused(op, code, reply);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* a refusal may come with a detail */
+
+static void
+ngx_vmops_refused(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
+{
+    u_char        *pointer, *space;
+    vmops_span_t   detail;
+
+    if (code == VMOPS_PROBLEM_rate_limited) {
+        ngx_vmops_problem_retry(op, code, ngx_vmops_item_int(reply, 1));
+        return;
+    }
+
+    if (code == VMOPS_PROBLEM_invalid_params) {
+
+        /* "<pointer> <code>" */
+
+        detail = ngx_vmops_item_text(reply, 1);
+
+        pointer = ngx_pnalloc(op->request->pool, detail.n + 1);
+
+        if (pointer && detail.n) {
+            ngx_snprintf(pointer, detail.n + 1, "%*s%Z", detail.n, detail.p);
+
+            space = (u_char *) ngx_strchr(pointer, ' ');
+
+            if (space) {
+                *space = '\0';
+                ngx_vmops_problem_at(op, code, (char *) pointer,
+                                     (char *) space + 1);
+                return;
+            }
+        }
+    }
+
+    ngx_vmops_problem(op, code);
+}
+
+
+ngx_int_t
+ngx_vmops_store_code(redisReply *reply)
+{
+    ngx_int_t     code;
+    vmops_span_t  word;
+
+    switch (vmops_redis_redirect(reply, NULL)) {
+
+    case VMOPS_REDIS_OK:
+        break;
+
+    case VMOPS_REDIS_ERROR:
+        ngx_log_error(NGX_LOG_ERR, ngx_vmops_worker.log, 0,
+                      "redis refused a call: \"%*s\"",
+                      (size_t) reply->len, reply->str);
+
+        return VMOPS_PROBLEM_internal_error;
+
+    default:
+        return VMOPS_PROBLEM_store_unavailable;
+    }
+
+    word = ngx_vmops_item_text(reply, 0);
+
+    if (vmops_span_is(word, "OK")) {
+        return NGX_VMOPS_STORE_OK;
+    }
+
+    code = vmops_problem_find(word);
+
+    if (code < 0) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_vmops_worker.log, 0,
+                      "a redis function answered \"%*s\", which is no problem",
+                      word.n, word.p);
+
+        return VMOPS_PROBLEM_internal_error;
+    }
+
+    return code;
+}
+
+
+redisReply *
+ngx_vmops_item(redisReply *reply, ngx_uint_t i)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || i >= reply->elements) {
+        return &ngx_vmops_nothing;
+    }
+
+    return reply->element[i];
+}
+
+
+vmops_span_t
+ngx_vmops_item_text(redisReply *reply, ngx_uint_t i)
+{
+    redisReply  *item;
+
+    item = ngx_vmops_item(reply, i);
+
+    if (item->type != REDIS_REPLY_STRING && item->type != REDIS_REPLY_STATUS) {
+        return vmops_span(NULL, 0);
+    }
+
+    return vmops_span(item->str, item->len);
+}
+
+
+int64_t
+ngx_vmops_item_int(redisReply *reply, ngx_uint_t i)
+{
+    uint64_t     n;
+    redisReply  *item;
+
+    item = ngx_vmops_item(reply, i);
+
+    if (item->type == REDIS_REPLY_INTEGER) {
+        return item->integer;
+    }
+
+    if (vmops_dec_parse(ngx_vmops_item_text(reply, i), INT64_MAX, &n) != 0) {
+        return 0;
+    }
+
+    return n;
+}
+
+
+vmops_span_t
+ngx_vmops_field(redisReply *record, const char *name)
+{
+    ngx_uint_t  i;
+
+    if (record->type != REDIS_REPLY_ARRAY) {
+        return vmops_span(NULL, 0);
+    }
+
+    for (i = 0; i + 1 < record->elements; i += 2) {
+        if (vmops_span_is(ngx_vmops_item_text(record, i), name)) {
+            return ngx_vmops_item_text(record, i + 1);
+        }
+    }
+
+    return vmops_span(NULL, 0);
+}
+
+
+int64_t
+ngx_vmops_field_int(redisReply *record, const char *name)
+{
+    uint64_t  n;
+
+    if (vmops_dec_parse(ngx_vmops_field(record, name), INT64_MAX, &n) != 0) {
+        return 0;
+    }
+
+    return n;
+}
+
+
+ngx_uint_t
+ngx_vmops_field_is(redisReply *record, const char *name, const char *value)
+{
+    return vmops_span_is(ngx_vmops_field(record, name), value);
+}

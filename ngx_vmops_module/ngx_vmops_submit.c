@@ -1,0 +1,600 @@
+
+/*
+ * POST /vm-ops/{service}/{action}: the intent with its MAC goes to the store in
+ * one call, which decides everything; then, with Prefer: wait, its end is
+ * waited for (RFC 7240).
+ */
+
+
+#include "ngx_vmops_routes.h"
+#include "ngx_vmops_commands.h"
+#include "ngx_vmops_live.h"
+#include "ngx_vmops_sweep.h"
+
+
+typedef struct {
+    ngx_vmops_stream_t      stream;
+    ngx_vmops_command_t     command;
+
+    const vmops_action_t   *action;
+    vmops_span_t            target;
+    vmops_span_t            params;
+    vmops_span_t            params_error;
+    int64_t                 timeout_s;
+
+    uint8_t                 idem[VMOPS_HASH];
+    char                    idem_text[VMOPS_B64U_LEN(VMOPS_HASH)];
+    char                    body_hash[VMOPS_B64U_LEN(VMOPS_HASH)];
+    unsigned                has_idem:1;
+
+    ngx_uint_t              wait_s;
+    unsigned                submitted:1;   /* the call is on its way */
+    unsigned                accepted:1;    /* and came back */
+    unsigned                ended:1;       /* the event of its end was seen */
+} ngx_vmops_submit_t;
+
+
+static ngx_int_t ngx_vmops_submit_shape(ngx_vmops_op_t *op,
+    ngx_vmops_submit_t *s);
+static ngx_int_t ngx_vmops_submit_params(ngx_vmops_op_t *op,
+    ngx_vmops_submit_t *s);
+static ngx_int_t ngx_vmops_submit_idem(ngx_vmops_op_t *op,
+    ngx_vmops_submit_t *s);
+static ngx_uint_t ngx_vmops_prefer_wait(ngx_http_request_t *r);
+static void ngx_vmops_submit_send(ngx_vmops_op_t *op);
+static vmops_span_t ngx_vmops_submit_mac(ngx_vmops_op_t *op,
+    ngx_vmops_submit_t *s, uint64_t iat, uint64_t exp);
+static void ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply);
+static void ngx_vmops_submit_ready(ngx_vmops_op_t *op);
+static void ngx_vmops_submit_message(ngx_vmops_op_t *op, vmops_span_t message);
+static void ngx_vmops_submit_ended(ngx_vmops_op_t *op);
+static void ngx_vmops_submit_end(ngx_vmops_op_t *op, ngx_vmops_end_e why);
+static void ngx_vmops_submit_look(ngx_vmops_op_t *op, ngx_vmops_step_pt next);
+static void ngx_vmops_submit_looked(ngx_vmops_op_t *op);
+static void ngx_vmops_submit_answer(ngx_vmops_op_t *op);
+
+
+/* the target of an action by its scope: vmops_scope_t */
+
+#define NGX_VMOPS_SUBMIT_FIELDS(target, form)                                 \
+    { .name = target, .type = VMOPS_FT_STRING, .pattern = form },             \
+    { .name = "params", .type = VMOPS_FT_OBJECT, .flags = VMOPS_F_OPTIONAL }, \
+    { .name = "timeout_s", .type = VMOPS_FT_INT, .flags = VMOPS_F_OPTIONAL,   \
+      .min = VMOPS_TIMEOUT_MIN_S, .max = VMOPS_TIMEOUT_MAX_S }
+
+static const vmops_json_field_t  ngx_vmops_submit_fields[][3] = {
+    { NGX_VMOPS_SUBMIT_FIELDS("vm_uuid", VMOPS_P_UUID) },
+    { NGX_VMOPS_SUBMIT_FIELDS("secret_ref", VMOPS_P_SECRET_REF) },
+    { NGX_VMOPS_SUBMIT_FIELDS("command_id", VMOPS_P_UUID) }
+};
+
+/* which of them is known when the action is */
+
+const ngx_vmops_body_t  ngx_vmops_submit_body = { .by_handler = 1 };
+
+
+void
+ngx_vmops_submit(ngx_vmops_op_t *op)
+{
+    ngx_vmops_submit_t  *s;
+
+    s = ngx_pcalloc(op->request->pool, sizeof(ngx_vmops_submit_t));
+    if (s == NULL) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return;
+    }
+
+    op->data = s;
+    op->command = &s->command;
+
+    if (ngx_vmops_submit_shape(op, s) != NGX_OK
+        || ngx_vmops_submit_params(op, s) != NGX_OK
+        || ngx_vmops_submit_idem(op, s) != NGX_OK)
+    {
+        return;
+    }
+
+    s->command.pool = op->request->pool;
+    s->command.id = ngx_vmops_new_id(op->request->pool);
+    s->wait_s = ngx_vmops_prefer_wait(op->request);
+
+    ngx_vmops_sweep_active(op->tenant);
+
+    if (s->wait_s == 0) {
+        ngx_vmops_submit_send(op);
+        return;
+    }
+
+    /* the channel first: no end of a command falls in between */
+
+    s->stream.ready = ngx_vmops_submit_ready;
+    s->stream.message = ngx_vmops_submit_message;
+    s->stream.end = ngx_vmops_submit_end;
+
+    op->stream = &s->stream;
+
+    ngx_vmops_live_open(op);
+}
+
+
+/* NGX_ERROR here and below: the step has been ended */
+
+static ngx_int_t
+ngx_vmops_submit_shape(ngx_vmops_op_t *op, ngx_vmops_submit_t *s)
+{
+    vmops_json_error_t         err;
+    const vmops_json_field_t  *fields;
+
+    s->action = vmops_action_find(op->path[0], op->path[1]);
+
+    if (s->action == NULL) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_unknown_action);
+        return NGX_ERROR;
+    }
+
+    fields = ngx_vmops_submit_fields[s->action->scope];
+
+    vmops_json_error_init(&err, "");
+
+    if (vmops_json_check(op->json, fields, 3, 0, &err) != 0) {
+        ngx_vmops_problem_at(op, VMOPS_PROBLEM_invalid_params, err.pointer,
+                             vmops_json_error_name(err.code));
+        return NGX_ERROR;
+    }
+
+    s->target = ngx_vmops_value(op, fields[0].name);
+
+    if (vmops_json_int(vmops_json_get(op->json, "timeout_s"), &s->timeout_s)
+        != 0)
+    {
+        s->timeout_s = VMOPS_TIMEOUT_DEFAULT_S;
+    }
+
+    return NGX_OK;
+}
+
+
+/* whether the action's schema holds is told to the store: a gate of many */
+
+static ngx_int_t
+ngx_vmops_submit_params(ngx_vmops_op_t *op, ngx_vmops_submit_t *s)
+{
+    size_t               n;
+    u_char              *p;
+    const char          *code;
+    vmops_json_error_t   err;
+    const vmops_json_t  *params;
+
+    params = vmops_json_get(op->json, "params");
+
+    s->params = params ? ngx_vmops_argument(op->request->pool, params)
+                       : vmops_span_str("{}");
+    s->params_error = vmops_span("", 0);
+
+    vmops_json_error_init(&err, "/params");
+
+    if (s->params.p == NULL) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return NGX_ERROR;
+    }
+
+    if (s->params.n > VMOPS_PARAMS_MAX) {
+        err.code = VMOPS_JE_LENGTH;
+
+    } else if (vmops_action_check(s->action, params, &err) == 0) {
+        return NGX_OK;
+    }
+
+    code = vmops_json_error_name(err.code);
+    n = ngx_strlen(err.pointer) + 1 + ngx_strlen(code);
+
+    p = ngx_pnalloc(op->request->pool, n + 1);
+    if (p == NULL) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(p, "%s %s", err.pointer, code);
+
+    s->params_error = vmops_span(p, n);
+    s->params = vmops_span_str("{}");
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_vmops_submit_idem(ngx_vmops_op_t *op, ngx_vmops_submit_t *s)
+{
+    size_t        i, n;
+    u_char       *p;
+    uint8_t       hash[VMOPS_HASH], tenant16[16];
+    ngx_int_t     rc;
+    vmops_span_t  key, body;
+
+    rc = ngx_vmops_header_in(op->request, "idempotency-key", &key);
+
+    if (rc == NGX_DECLINED) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_ERROR || key.n == 0 || key.n > VMOPS_IDEMPOTENCY_KEY_MAX) {
+        goto invalid;
+    }
+
+    for (i = 0; i < key.n; i++) {
+        if (key.p[i] < 0x20 || key.p[i] > 0x7e) {
+            goto invalid;
+        }
+    }
+
+    vmops_tenant16(tenant16, op->tenant);
+
+    if (vmops_idem_hash(s->idem, tenant16, op->principal->subject, key) != 0) {
+        goto invalid;
+    }
+
+    /* the same request: the same action, and the same JSON */
+
+    body = ngx_vmops_argument(op->request->pool, op->json);
+    n = op->path[0].n + 1 + op->path[1].n + 1 + body.n;
+
+    p = ngx_pnalloc(op->request->pool, n);
+
+    if (p == NULL || body.p == NULL) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return NGX_ERROR;
+    }
+
+    ngx_snprintf(p, n, "%*s/%*s %*s", op->path[0].n, op->path[0].p,
+                 op->path[1].n, op->path[1].p, body.n, body.p);
+
+    vmops_hash(hash, vmops_span(p, n));
+
+    vmops_b64u_encode(s->body_hash, hash, VMOPS_HASH);
+    vmops_b64u_encode(s->idem_text, s->idem, VMOPS_HASH);
+    s->has_idem = 1;
+
+    return NGX_OK;
+
+invalid:
+
+    ngx_vmops_problem(op, VMOPS_PROBLEM_invalid_header);
+
+    return NGX_ERROR;
+}
+
+
+/*
+ * Prefer: wait=N among other preferences; what cannot be understood is ignored
+ * (RFC 7240 section 2), more than the maximum is the maximum.
+ */
+
+static ngx_uint_t
+ngx_vmops_prefer_wait(ngx_http_request_t *r)
+{
+    size_t        n;
+    uint64_t      seconds;
+    vmops_span_t  prefer;
+
+    if (ngx_vmops_header_in(r, "prefer", &prefer) != NGX_OK) {
+        return 0;
+    }
+
+    while (prefer.n) {
+
+        for (n = 0; n < prefer.n; n++) {
+            if (prefer.p[n] == ',' || prefer.p[n] == ' ') {
+                break;
+            }
+        }
+
+        if (n > sizeof("wait=") - 1
+            && ngx_strncasecmp((u_char *) prefer.p, (u_char *) "wait=",
+                               sizeof("wait=") - 1)
+               == 0)
+        {
+            if (vmops_dec_parse(vmops_span(prefer.p + 5, n - 5), UINT32_MAX,
+                                &seconds)
+                != 0)
+            {
+                return 0;
+            }
+
+            return ngx_min(seconds, VMOPS_WAIT_MAX_S);
+        }
+
+        n += n < prefer.n;
+        prefer = vmops_span(prefer.p + n, prefer.n - n);
+    }
+
+    return 0;
+}
+
+
+static void
+ngx_vmops_submit_send(ngx_vmops_op_t *op)
+{
+    ngx_vmops_submit_t *s = op->data;
+
+    uint64_t                iat, exp;
+    ngx_pool_t             *pool;
+    vmops_span_t            none, mac, family;
+    ngx_vmops_principal_t  *who;
+
+    pool = op->request->pool;
+    who = op->principal;
+    none = vmops_span("", 0);
+
+    iat = ngx_vmops_now();
+    exp = iat + (uint64_t) s->timeout_s * 1000;
+
+    mac = ngx_vmops_submit_mac(op, s, iat, exp);
+    family = vmops_span_str(vmops_service_name(s->action->service));
+
+    s->submitted = 1;
+
+    ngx_vmops_invoke(op, submit, ngx_vmops_submitted,
+                     ngx_vmops_kind_name(who->kind), who->key, who->subject,
+                     who->role_name,
+                     ngx_vmops_decimal(pool, ngx_vmops_principal_cost(op)),
+                     ngx_vmops_decimal(pool, VMOPS_RATE_REQUESTS_PER_MIN),
+                     ngx_vmops_decimal(pool, VMOPS_RATE_COMMANDS_PER_MIN),
+                     ngx_vmops_decimal(pool, VMOPS_COMMANDS_OPEN_MAX),
+                     ngx_vmops_live(),
+                     ngx_vmops_span(vmops_beat_flags(ngx_vmops_worker.beat,
+                                                     VMOPS_FLAG_COMMAND_BUS)),
+                     s->command.id, op->path[0], op->path[1],
+                     vmops_span_str(vmops_scope_name(s->action->scope)),
+                     family, s->target, s->params, s->params_error,
+                     ngx_vmops_decimal(pool, s->timeout_s),
+                     ngx_vmops_decimal(pool, iat),
+                     ngx_vmops_decimal(pool, exp),
+                     s->has_idem ? vmops_span(s->idem_text,
+                                              sizeof(s->idem_text)) : none,
+                     s->has_idem ? vmops_span(s->body_hash,
+                                              sizeof(s->body_hash)) : none,
+                     mac);
+}
+
+
+static vmops_span_t
+ngx_vmops_submit_mac(ngx_vmops_op_t *op, ngx_vmops_submit_t *s, uint64_t iat,
+    uint64_t exp)
+{
+    char                   *text;
+    vmops_intent_t          intent;
+    ngx_vmops_principal_t  *who;
+
+    who = op->principal;
+
+    text = ngx_pnalloc(op->request->pool, VMOPS_MAC_TEXT + 1);
+    if (text == NULL) {
+        return vmops_span(NULL, 0);
+    }
+
+    ngx_memzero(&intent, sizeof(vmops_intent_t));
+
+    intent.tenant = op->tenant;
+    intent.command_id = s->command.id;
+    intent.service = op->path[0];
+    intent.action = op->path[1];
+
+    switch (s->action->scope) {
+
+    case VMOPS_SCOPE_VM:
+        intent.vm_uuid = s->target;
+        break;
+
+    case VMOPS_SCOPE_ENDPOINT:
+        intent.secret_ref = s->target;
+        break;
+
+    default: /* VMOPS_SCOPE_TASK */
+        intent.target_command = s->target;
+    }
+
+    intent.params = s->params;
+    intent.principal_kind = ngx_vmops_kind_name(who->kind);
+    intent.principal_key = who->key;
+    intent.subject = who->subject;
+    intent.role = who->role_name;
+    intent.iat = iat;
+    intent.exp = exp;
+    intent.timeout_s = s->timeout_s;
+    intent.idem = vmops_span(s->idem, s->has_idem ? VMOPS_HASH : 0);
+
+    vmops_intent_mac_text(text, ngx_vmops_worker.conf->mac_key, &intent);
+
+    return vmops_span(text, VMOPS_MAC_TEXT);
+}
+
+
+static void
+ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
+{
+    ngx_vmops_submit_t *s = op->data;
+
+    ngx_uint_t     final;
+    redisReply    *record;
+    vmops_span_t   id;
+
+    s->accepted = 1;
+
+    record = ngx_vmops_item(reply, 2);
+    final = ngx_vmops_command_final(ngx_vmops_field(record, "status"));
+
+    id = ngx_vmops_field(record, "command_id");
+
+    if (!vmops_span_eq(id, s->command.id)) {
+        /* a replay: the command of another request */
+        s->command.id = ngx_vmops_dup(op->request->pool, id);
+        s->ended = 1;
+    }
+
+    ngx_vmops_location(op, "/vm-ops/commands/", s->command.id);
+
+    if (final) {
+        ngx_vmops_submit_look(op, ngx_vmops_submit_answer);
+        return;
+    }
+
+    if (s->wait_s == 0) {
+        ngx_vmops_answer(op, NGX_HTTP_ACCEPTED, ngx_vmops_command_new_draw,
+                         record);
+        return;
+    }
+
+    ngx_vmops_live_timer(op, s->wait_s * 1000);
+
+    if (s->ended) {
+        ngx_vmops_submit_look(op, ngx_vmops_submit_looked);
+    }
+}
+
+
+/* the channel is there, or there again */
+
+static void
+ngx_vmops_submit_ready(ngx_vmops_op_t *op)
+{
+    ngx_vmops_submit_t *s = op->data;
+
+    if (!s->submitted) {
+        if (op->stream->timer.timer_set) {
+            ngx_del_timer(&op->stream->timer);
+        }
+
+        ngx_vmops_submit_send(op);
+        return;
+    }
+
+    /* its end may have been said while nobody listened */
+
+    s->ended = 1;
+    ngx_vmops_submit_ended(op);
+}
+
+
+/* "cmd <command_id> <status> <event id>" */
+
+static void
+ngx_vmops_submit_message(ngx_vmops_op_t *op, vmops_span_t message)
+{
+    ngx_vmops_submit_t *s = op->data;
+
+    size_t          n;
+    const uint8_t  *p, *last;
+
+    n = sizeof("cmd ") - 1;
+    p = message.p;
+    last = message.p + message.n;
+
+    if (message.n <= n + s->command.id.n + 1 || ngx_memcmp(p, "cmd ", n) != 0
+        || ngx_memcmp(p + n, s->command.id.p, s->command.id.n) != 0)
+    {
+        return;
+    }
+
+    p += n + s->command.id.n + 1;
+
+    for (n = 0; p + n < last && p[n] != ' '; n++) { /* void */ }
+
+    if (!ngx_vmops_command_final(vmops_span(p, n))) {
+        return;
+    }
+
+    s->ended = 1;
+    ngx_vmops_submit_ended(op);
+}
+
+
+static void
+ngx_vmops_submit_ended(ngx_vmops_op_t *op)
+{
+    /* a call that is under way sees to it when it is back */
+
+    if (op->call == NULL) {
+        ngx_vmops_submit_look(op, ngx_vmops_submit_looked);
+    }
+}
+
+
+static void
+ngx_vmops_submit_end(ngx_vmops_op_t *op, ngx_vmops_end_e why)
+{
+    ngx_vmops_submit_t *s = op->data;
+
+    if (why == NGX_VMOPS_END_PRINCIPAL) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_unauthenticated);
+        return;
+    }
+
+    if (!s->submitted) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_store_unavailable);
+        return;
+    }
+
+    if (!s->accepted) {
+        s->wait_s = 0;
+        return;
+    }
+
+    if (op->call) {
+        vmops_redis_detach(op->call);
+        op->call = NULL;
+    }
+
+    ngx_vmops_submit_look(op, ngx_vmops_submit_answer);
+}
+
+
+static void
+ngx_vmops_submit_look(ngx_vmops_op_t *op, ngx_vmops_step_pt next)
+{
+    ngx_vmops_submit_t *s = op->data;
+
+    s->ended = 0;
+    s->command.next = next;
+
+    ngx_vmops_command_fetch(op);
+}
+
+
+static void
+ngx_vmops_submit_looked(ngx_vmops_op_t *op)
+{
+    ngx_vmops_submit_t *s = op->data;
+
+    if (s->command.final) {
+        ngx_vmops_submit_answer(op);
+        return;
+    }
+
+    if (s->ended) {
+        ngx_vmops_submit_look(op, ngx_vmops_submit_looked);
+    }
+}
+
+
+static void
+ngx_vmops_submit_answer(ngx_vmops_op_t *op)
+{
+    ngx_vmops_submit_t *s = op->data;
+
+    u_char  *p;
+
+    if (s->wait_s) {
+        p = ngx_pnalloc(op->request->pool, sizeof("wait=") + NGX_INT_T_LEN);
+
+        if (p) {
+            ngx_vmops_header(op, "Preference-Applied",
+                             vmops_span(p, ngx_sprintf(p, "wait=%ui", s->wait_s)
+                                           - p));
+        }
+    }
+
+    op->status = s->command.final ? NGX_HTTP_OK : NGX_HTTP_ACCEPTED;
+
+    ngx_vmops_command_answer(op);
+}
