@@ -196,8 +196,6 @@ vmops_httpsig_parse(vmops_httpsig_t *h, vmops_span_t input,
     size_t        len;
     vmops_span_t  text;
 
-    memset(h, 0, sizeof(*h));
-
     if (parse_input(h, input) != 0
         || signature.n != VMOPS_HTTPSIG_SIG_TEXT
         || skip(&signature, "sig1=:") != 0
