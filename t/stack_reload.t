@@ -37,6 +37,7 @@ waitpid $asker, 0;
 is($?, 0, 'no request failed meanwhile');
 
 my $dir = $s->dir;
+$s->allow_log(qr/no_such_directive/);
 open my $fh, '>', "$dir/node1/server.d/bad.conf" or die $!;
 print $fh "no_such_directive;\n";
 close $fh;
