@@ -8,38 +8,58 @@ SHELL := /bin/bash
 TOP := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 B   := build
 
-.PHONY: all demo demo-stop test test-full check-asan fuzz bench lint install clean \
-        help
-.PHONY: modules agent unit tools redis asan nginx
+.PHONY: all demo demo-stop test test-full bench lint install clean help
+.PHONY: check-asan check-tsan check-valgrind fuzz
+.PHONY: modules agent unit replay tools redis nginx asan tsan fuzzers
 
-all: modules agent unit tools redis
+all: modules agent unit replay tools redis
 
 ifneq ($(filter-out clean help demo-stop,$(or $(MAKECMDGOALS),all)),)
 include $(B)/config.mk
 endif
 
-$(B)/config.mk: configure.sh
+build/config.mk: configure.sh
 	@./configure.sh $(CONFIGURE_ARGS)
 	@touch $@
+
+# A tree with sanitizers is made by this makefile again, with B= and SAN=.  Only
+# build/asan has an nginx of its own: all of the server is to have them.
+
+NGINX_ASAN := t/sanitize/nginx
+
+ifneq ($(B),build)
+$(B)/config.mk: build/config.mk $(NGINX_ASAN)
+	@mkdir -p $(B)
+	@$(if $(filter %/asan,$(B)),src=$$($(NGINX_ASAN)) && sed \
+	  -e 's|^NGINX_TREE = .*|NGINX_TREE = installed|' \
+	  -e "s|^NGINX_SRC = .*|NGINX_SRC = $$src|" \
+	  -e "s|^NGINX = .*|NGINX = $$src/objs/nginx|",cat) build/config.mk >$@
+endif
 
 
 # Flags
 
 WARN     := -Wall -Wextra -Werror
 INCLUDE  := -I$(TOP)/include -I$(TOP)/common
-HARDEN   := -fstack-protector-strong
 CPPFLAGS := $(INCLUDE) -MMD -MP
-CFLAGS   := -std=gnu11 -g -O2 -fPIE $(WARN) $(HARDEN) \
-            -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-LDFLAGS  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 
-# The same code with sanitizers, in a tree of its own.  Warnings that follow the
-# flow of values have false alarms then, as gcc's manual says.
-ASAN        := -fsanitize=address,undefined
-ASAN_CFLAGS := -std=gnu11 -g -O1 -fPIE -fno-omit-frame-pointer $(WARN) \
-               -Wno-format-truncation -Wno-maybe-uninitialized \
-               $(ASAN) -fno-sanitize-recover=undefined
-ASAN_LDFLAGS := -pie $(ASAN)
+ifeq ($(SAN),)
+OPT      := -g -O2 -fstack-protector-strong -U_FORTIFY_SOURCE \
+            -D_FORTIFY_SOURCE=2
+LDFLAGS  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+NGX_LD   := -Wl,-z,relro,-z,now
+else
+# gcc's warnings that follow the flow of values have false alarms then, as its
+# manual says
+OPT      := -g -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) \
+            -fno-sanitize-recover=undefined \
+            $(if $(filter clang%,$(CC)),,-Wno-format-truncation \
+            -Wno-maybe-uninitialized -Wno-stringop-truncation)
+LDFLAGS  := -pie -fsanitize=$(SAN:fuzzer-no-link%=fuzzer%)
+NGX_LD   := -fsanitize=$(SAN)
+endif
+
+CFLAGS   := -std=gnu11 -fPIE $(WARN) $(OPT)
 
 COMMON_LIBS = $(SODIUM_LIBS) $(YAJL_LIBS)
 AGENT_CFLAGS = $(CURL_CFLAGS) $(SSH2_CFLAGS) $(OPENSSL_CFLAGS) \
@@ -49,57 +69,58 @@ AGENT_LIBS  = $(CURL_LIBS) $(SSH2_LIBS) $(OPENSSL_LIBS) $(SQLITE3_LIBS) \
 KEYS_LIBS   = $(COMMON_LIBS) $(HIREDIS_LIBS)
 
 
-# Programs.  Every rule stands twice by this template: in build/ and, with
-# sanitizers, in build/asan/.
+# Programs
 
 COMMON_SRC := $(wildcard common/*.c)
 AGENT_SRC  := $(wildcard agent/*.c agent/actions/*.c agent/platform/linux_*.c)
 UNIT_SRC   := $(wildcard t/unit/*.c)
-AGENT_UNIT_SRC := $(wildcard t/unit/agent_*.c)
+FUZZ_SRC   := $(filter-out t/fuzz/replay.c,$(wildcard t/fuzz/*.c))
 
-# $1: tree, $2: name of its CFLAGS, $3: name of its LDFLAGS
-define programs
+COMMON_LIB := $(B)/common/libvmops_common.a
+AGENT_LIB  := $(B)/agent/libvmops_agent.a
+UNIT       := $(UNIT_SRC:%.c=$(B)/%)
+AGENT_UNIT := $(filter $(B)/t/unit/agent_%,$(UNIT))
+FUZZ       := $(FUZZ_SRC:%.c=$(B)/%)
 
-$1/%.o: %.c $(B)/config.mk
-	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$($2) $$(EXTRA_CFLAGS) -c -o $$@ $$<
+$(B)/%.o: %.c $(B)/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
 
-$1/common/libvmops_common.a: $(COMMON_SRC:%.c=$1/%.o)
-	@mkdir -p $$(@D); rm -f $$@
-	$$(AR) rcs $$@ $$^
+$(COMMON_LIB): $(COMMON_SRC:%.c=$(B)/%.o)
+$(AGENT_LIB): $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c,$(AGENT_SRC)))
 
-$1/agent/libvmops_agent.a: $(AGENT_SRC:%.c=$1/%.o)
-	@mkdir -p $$(@D); rm -f $$@
-	$$(AR) rcs $$@ $$^
+%.a:
+	@mkdir -p $(@D); rm -f $@
+	$(AR) rcs $@ $^
 
-$1/agent/vmops-agent: $1/agent/libvmops_agent.a \
-                      $1/common/libvmops_common.a
-	$$(CC) $$($3) -o $$@ $1/agent/main.o $$^ $$(AGENT_LIBS)
+$(B)/agent/vmops-agent: $(B)/agent/main.o $(AGENT_LIB) $(COMMON_LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS)
 
-$(UNIT_SRC:%.c=$1/%): $1/%: $1/%.o $1/common/libvmops_common.a
-	$$(CC) $$($3) -o $$@ -Wl,--start-group $$^ -Wl,--end-group \
-	  $$(AGENT_LIBS) $$(CMOCKA_LIBS)
+$(UNIT): $(B)/%: $(B)/%.o $(COMMON_LIB)
+	$(CC) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group \
+	  $(AGENT_LIBS) $(CMOCKA_LIBS)
 
-$(AGENT_UNIT_SRC:%.c=$1/%): $1/%: $1/%.o $1/agent/libvmops_agent.a
+$(AGENT_UNIT): $(AGENT_LIB)
 
-$1/agent/%.o: EXTRA_CFLAGS = $$(AGENT_CFLAGS)
-$1/t/unit/%.o: EXTRA_CFLAGS = $$(AGENT_CFLAGS) $$(CMOCKA_CFLAGS)
-endef
+# a parser with libFuzzer, or with the main() which replays the corpus
+$(FUZZ): $(B)/%: $(B)/%.o $(AGENT_LIB) $(COMMON_LIB) \
+                 $(if $(filter fuzzer%,$(SAN)),,$(B)/t/fuzz/replay.o)
+	$(CC) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS)
 
-$(eval $(call programs,$(B),CFLAGS,LDFLAGS))
-$(eval $(call programs,$(B)/asan,ASAN_CFLAGS,ASAN_LDFLAGS))
+$(B)/agent/%.o $(B)/t/fuzz/%.o: EXTRA_CFLAGS = $(AGENT_CFLAGS)
+$(B)/t/unit/%.o: EXTRA_CFLAGS = $(AGENT_CFLAGS) $(CMOCKA_CFLAGS)
 
-agent: $(if $(AGENT_SRC),$(B)/agent/vmops-agent)
-unit:  $(UNIT_SRC:%.c=$(B)/%)
-asan:  $(UNIT_SRC:%.c=$(B)/asan/%) $(if $(AGENT_SRC),$(B)/asan/agent/vmops-agent)
+agent:  $(if $(AGENT_SRC),$(B)/agent/vmops-agent)
+unit:   $(UNIT)
+replay: $(FUZZ)
 
 tools: $(patsubst conf/vmops_%.c,$(B)/conf/vmops-%,$(wildcard conf/vmops_*.c))
 
-$(B)/conf/vmops-%: $(B)/conf/vmops_%.o $(B)/common/libvmops_common.a
+$(B)/conf/vmops-%: $(B)/conf/vmops_%.o $(COMMON_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(KEYS_LIBS)
 
--include $(shell find $(wildcard $(addprefix $(B)/,common agent conf t/unit \
-          t/bench asan)) /dev/null -name '*.d')
+-include $(shell find $(wildcard $(addprefix $(B)/,common agent conf t)) \
+          /dev/null -name '*.d')
 
 
 # nginx modules: nginx's own build, in build/nginx.  It knows no dependency of
@@ -120,9 +141,7 @@ $(B)/nginx.sources: FORCE
 FORCE:
 
 NGX_OBJS := $(TOP)/$(B)/nginx
-NGX_CC   := -g -O2 $(WARN) $(HARDEN) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
-            $(INCLUDE) -I$(TOP)/common/ngx -MMD -MP
-NGX_LD   := -Wl,-z,relro,-z,now
+NGX_CC   := $(WARN) $(OPT) $(INCLUDE) -I$(TOP)/common/ngx -MMD -MP
 NGX_ADD  := --builddir=$(NGX_OBJS) --with-cc-opt='$(NGX_CC)' \
             --with-ld-opt='$(NGX_LD)' \
             $(MODULE_CONFIGS:%/config=--add-dynamic-module=$(TOP)/%)
@@ -204,7 +223,7 @@ demo-stop:
 # Tests: Perl files and the unit tests' programs (TAP too) under one prove.
 # TESTS= names some of them only.
 
-TESTS ?= $(wildcard t/*.t) $(UNIT_SRC:%.c=$(B)/%)
+TESTS ?= $(wildcard t/*.t) $(UNIT)
 PROVE := prove -It/lib --timer --failures
 JOBS  ?= 2
 
@@ -215,43 +234,56 @@ test-full: ROUNDS ?= full
 test test-full: all
 	ROUNDS=$(ROUNDS) $(PROVE) -j$(JOBS) $(TESTS)
 
-ASAN_OPTIONS  := abort_on_error=0:detect_leaks=1:detect_stack_use_after_return=1
-UBSAN_OPTIONS := print_stacktrace=1
+# The same code with sanitizers, in trees of its own: TESTS are those which say
+# "# tags: asan" or "# tags: tsan" in one of their lines.
 
-# the files which say they are worth it: "# tags: asan" in one of their lines
-ASAN_TESTS = $(shell grep -ls '^\# tags:.*\basan\b' t/*.t) \
-             $(UNIT_SRC:%.c=$(B)/asan/%)
+tagged = $(shell grep -ls '^\# tags:.*\b$(1)\b' t/*.t)
+
+AGAIN = +@$(MAKE) --no-print-directory
+
+asan: build/config.mk
+	$(AGAIN) B=$(B)/asan SAN=address,undefined all
+
+tsan: build/config.mk
+	$(AGAIN) B=$(B)/tsan SAN=thread agent unit
 
 check-asan: ROUNDS ?= ci
-check-asan: all asan
-	ASAN_OPTIONS=$(ASAN_OPTIONS) UBSAN_OPTIONS=$(UBSAN_OPTIONS) \
-	ROUNDS=$(ROUNDS) VMOPS_AGENT=$(B)/asan/agent/vmops-agent \
-	  $(PROVE) -j$(JOBS) $(ASAN_TESTS)
+check-asan: TESTS = $(call tagged,asan) $(UNIT_SRC:%.c=$(B)/asan/%)
+check-asan: asan
+	. t/sanitize/options && ROUNDS=$(ROUNDS) VMOPS_BUILD=$(TOP)/$(B)/asan \
+	  $(PROVE) -j$(JOBS) $(TESTS)
+
+check-tsan: ROUNDS ?= ci
+check-tsan: TESTS = $(call tagged,tsan) $(AGENT_UNIT:$(B)/%=$(B)/tsan/%)
+check-tsan: all tsan
+	. t/sanitize/options && ROUNDS=$(ROUNDS) \
+	  VMOPS_AGENT=$(TOP)/$(B)/tsan/agent/vmops-agent \
+	  $(PROVE) -j$(JOBS) $(TESTS)
+
+check-valgrind: unit
+	@command -v valgrind >/dev/null || { echo "check-valgrind needs valgrind:" \
+	  "./configure.sh check-valgrind" >&2; exit 1; }
+	$(PROVE) -j$(JOBS) -e 'valgrind --quiet --error-exitcode=99 \
+	  --leak-check=full --track-fds=no' $(UNIT)
+
 
 # Fuzzing with clang's libFuzzer, each target for so long.
 
-FUZZ    := $(patsubst t/fuzz/%.c,$(B)/fuzz/%,$(wildcard t/fuzz/*.c))
 SECONDS ?= 60
 
-$(B)/fuzz/%: t/fuzz/%.c $(COMMON_SRC) $(wildcard include/* common/*.h) \
-             $(B)/config.mk
-	@mkdir -p $(@D)
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=undefined $(INCLUDE) -o $@ $< $(COMMON_SRC) \
-	  $(COMMON_LIBS)
+fuzzers: $(FUZZ)
 
-fuzz: $(FUZZ)
-	@for target in $(FUZZ); do \
-	  echo "$$target for $(SECONDS) s"; mkdir -p $$target.corpus; \
-	  $$target -max_total_time=$(SECONDS) -timeout=10 -print_final_stats=1 \
-	    -artifact_prefix=$$target. $$target.corpus >$$target.log 2>&1 || \
-	    { tail -n 40 $$target.log; exit 1; }; \
-	  grep number_of_executed_units $$target.log; done
+fuzz: build/config.mk
+	@command -v clang >/dev/null || { echo "fuzz needs clang:" \
+	  "./configure.sh fuzz" >&2; exit 1; }
+	$(AGAIN) B=$(B)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
+	  fuzzers
+	@t/fuzz/run $(B)/fuzz $(SECONDS) $(JOBS)
 
 
 # Lint: the look of the house first, then what the tools find.
 
-LINT_SH   := configure.sh .ci/run
+LINT_SH   := configure.sh .ci/run t/sanitize/nginx t/sanitize/options t/fuzz/run
 LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate \
              t/*.t t/lib/*.pm t/lib/*/*.pm t/pve/pve-sim t/bench/run \
              t/bench/*.pm t/lint/style)
@@ -299,7 +331,7 @@ install: all
 
 BENCH_SRC := $(wildcard t/bench/*.c)
 
-$(B)/t/bench/load: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/common/libvmops_common.a
+$(B)/t/bench/load: $(BENCH_SRC:%.c=$(B)/%.o) $(COMMON_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(OPENSSL_LIBS) $(COMMON_LIBS)
 
 bench: all $(B)/t/bench/load
@@ -316,7 +348,11 @@ help:
 	@echo 'make demo-stop   stops what the demo left running'
 	@echo 'make test        all tests; TESTS="t/a.t t/b.t" for some of them'
 	@echo 'make test-full   the same with many more rounds'
-	@echo 'make check-asan  unit tests and the agent with sanitizers'
+	@echo 'make check-asan  nginx, both modules and the agent with Address- and'
+	@echo '                 UndefinedBehaviorSanitizer: unit tests, and tests'
+	@echo '                 with the tag asan'
+	@echo 'make check-tsan  the agent with ThreadSanitizer: tests tagged tsan'
+	@echo 'make check-valgrind  the unit tests under memcheck'
 	@echo 'make fuzz        every parser; SECONDS=60 for each'
 	@echo 'make bench       rates, latencies, memory; BENCH=--quick'
 	@echo 'make lint        style, shellcheck, perl -c, cppcheck, luacheck'
