@@ -245,6 +245,9 @@ ngx_vmops_send(ngx_vmops_op_t *op, ngx_uint_t status, const char *type,
 
     r->header_only = r->header_only || status == NGX_HTTP_NO_CONTENT;
 
+    /* If-Match was the call's own: nginx would compare it with this answer */
+    r->disable_not_modified = 1;
+
     rc = ngx_http_send_header(r);
 
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
