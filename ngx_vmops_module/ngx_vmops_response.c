@@ -280,6 +280,9 @@ ngx_vmops_headers(ngx_vmops_op_t *op, ngx_uint_t status, const char *type)
 
     r->headers_out.status = status;
 
+    /* If-Match was for the call, and has been seen to: not for its answer */
+    r->disable_not_modified = 1;
+
     for (i = 0; ngx_vmops_lines[i].status; i++) {
         if (ngx_vmops_lines[i].status == status) {
             r->headers_out.status_line = ngx_vmops_lines[i].line;
