@@ -35,7 +35,7 @@
 
 #define NGX_AGENTS_WS_CALLS      32        /* of one session, not answered */
 #define NGX_AGENTS_WS_ACKS       32        /* of one session, not told yet */
-#define NGX_AGENTS_WS_TAKE       16        /* commands in one call */
+#define NGX_AGENTS_WS_TAKE       8         /* commands in one call */
 #define NGX_AGENTS_WS_REGISTER   256       /* sessions being registered */
 #define NGX_AGENTS_WS_ACK_DELAY  20        /* ms: most results come sooner */
 
@@ -164,7 +164,8 @@ struct ngx_agents_ws_session_s {
     unsigned                    closed:1;      /* the peer's Close came */
     unsigned                    failed:1;      /* input is not read as frames */
     unsigned                    shut:1;        /* our direction is closed */
-    unsigned                    stuck:1;       /* nothing sent since a ping */
+    unsigned                    full:1;        /* commands wait for room */
+    unsigned                    stuck:1;       /* nothing sent since a look */
     unsigned                    dead:1;        /* to be freed */
 };
 
@@ -255,6 +256,7 @@ typedef struct {
 
     ngx_queue_t                 pending;   /* sessions without a tenant */
     ngx_queue_t                 reg;       /* sessions to be registered */
+    ngx_queue_t                 tells;     /* calls to be sent again */
     ngx_uint_t                  registering;
     ngx_rbtree_t                tenants;
     ngx_rbtree_node_t           tenants_sentinel;
@@ -263,6 +265,7 @@ typedef struct {
 
     ngx_uint_t                  nsessions;
     ngx_uint_t                  nhello;    /* not ready yet */
+    ngx_uint_t                  exiting;   /* nothing is tried again */
 
     vmops_ws_reasm_t            reasm;     /* of the socket being read */
     u_char                     *read;
@@ -318,6 +321,13 @@ ngx_int_t ngx_agents_ws_send_msg(ngx_agents_ws_session_t *s,
 void ngx_agents_ws_flush(ngx_agents_ws_session_t *s);
 void ngx_agents_ws_write_handler(ngx_event_t *wev);
 
+/*
+ * Whether a command of n bytes may be queued: some room is left to answer the
+ * agent.  Otherwise it has to wait until the queue is empty, when take is called,
+ * for at most VMOPS_WS_STUCK_MS without progress.
+ */
+ngx_uint_t ngx_agents_ws_room(ngx_agents_ws_session_t *s, size_t n);
+
 /* frees frames of which nothing was sent (all: every frame), untakes theirs */
 void ngx_agents_ws_out_discard(ngx_agents_ws_session_t *s, ngx_uint_t all);
 
@@ -325,6 +335,7 @@ void ngx_agents_ws_out_discard(ngx_agents_ws_session_t *s, ngx_uint_t all);
 
 void ngx_agents_ws_wheel_init(ngx_agents_ws_worker_t *w);
 void ngx_agents_ws_wheel_set(ngx_agents_ws_session_t *s, ngx_msec_t ms);
+void ngx_agents_ws_wheel_turn(void);
 void ngx_agents_ws_wheel_remove(ngx_agents_ws_session_t *s);
 void ngx_agents_ws_exiting(void *data);
 
@@ -341,6 +352,7 @@ void ngx_agents_ws_attach(ngx_agents_ws_session_t *s, vmops_span_t tenant);
 void ngx_agents_ws_detach(ngx_agents_ws_session_t *s);
 void ngx_agents_ws_tenant_release(ngx_agents_ws_tenant_t *t);
 void ngx_agents_ws_register(ngx_agents_ws_session_t *s);
+void ngx_agents_ws_register_again(ngx_agents_ws_session_t *s);
 void ngx_agents_ws_register_pump(void);
 void ngx_agents_ws_unregister(ngx_agents_ws_session_t *s);
 void ngx_agents_ws_beat_handler(void *data, vmops_beat_event_e event);
@@ -370,9 +382,13 @@ ngx_agents_ws_call_t *ngx_agents_ws_call(ngx_agents_ws_session_t *s,
     const char *function, ngx_agents_ws_call_pt handler, ngx_uint_t argc,
     const vmops_span_t *argv);
 
-/* the same where nobody waits for the reply, nor does the session have to live */
+/*
+ * The same for what has to arrive even where no session is left: tried again for
+ * some seconds.  Only for functions that can be called twice.
+ */
 void ngx_agents_ws_tell(ngx_agents_ws_tenant_t *t, const char *function,
     ngx_uint_t argc, const vmops_span_t *argv);
+void ngx_agents_ws_tell_pump(void);
 
 ngx_uint_t ngx_agents_ws_reply_is(redisReply *reply, const char *code);
 vmops_span_t ngx_agents_ws_reply_span(redisReply *reply, size_t i);

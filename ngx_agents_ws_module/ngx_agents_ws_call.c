@@ -10,13 +10,30 @@
 #include "vmops_banned.h"
 
 
-#define NGX_AGENTS_WS_ARGS  16
+#define NGX_AGENTS_WS_ARGS     16
+#define NGX_AGENTS_WS_TELL_MS  10000       /* then the store has found out */
+
+
+/* a call that has to arrive, whatever becomes of its session */
+
+typedef struct {
+    ngx_queue_t                 queue;     /* to be sent again */
+    ngx_agents_ws_tenant_t     *tenant;
+    const char                 *function;
+    ngx_msec_t                  deadline;
+    ngx_uint_t                  argc;
+    vmops_span_t                argv[1];   /* and their bytes */
+} ngx_agents_ws_tell_t;
 
 
 static ngx_int_t ngx_agents_ws_fcall(ngx_agents_ws_tenant_t *t,
     const char *function, ngx_uint_t argc, const vmops_span_t *argv,
     vmops_redis_pt handler, void *data);
 static void ngx_agents_ws_replied(void *data, redisReply *reply);
+static redisReply *ngx_agents_ws_reply_check(redisReply *reply);
+static void ngx_agents_ws_tell_send(ngx_agents_ws_tell_t *tell);
+static void ngx_agents_ws_told(void *data, redisReply *reply);
+static void ngx_agents_ws_tell_again(ngx_agents_ws_tell_t *tell);
 
 
 ngx_agents_ws_call_t *
@@ -57,7 +74,114 @@ void
 ngx_agents_ws_tell(ngx_agents_ws_tenant_t *t, const char *function,
     ngx_uint_t argc, const vmops_span_t *argv)
 {
-    (void) ngx_agents_ws_fcall(t, function, argc, argv, NULL, NULL);
+    u_char                *p;
+    size_t                 size;
+    ngx_uint_t             i;
+    ngx_agents_ws_tell_t  *tell;
+
+    size = sizeof(ngx_agents_ws_tell_t) + argc * sizeof(vmops_span_t);
+
+    for (i = 0; i < argc; i++) {
+        size += argv[i].n;
+    }
+
+    tell = ngx_alloc(size, ngx_agents_ws_worker->log);
+    if (tell == NULL) {
+        return;
+    }
+
+    t->refs++;
+
+    tell->tenant = t;
+    tell->function = function;
+    tell->deadline = ngx_current_msec + NGX_AGENTS_WS_TELL_MS;
+    tell->argc = argc;
+
+    p = (u_char *) &tell->argv[argc];
+
+    for (i = 0; i < argc; i++) {
+        tell->argv[i] = vmops_span(p, argv[i].n);
+        p = ngx_cpymem(p, argv[i].p, argv[i].n);
+    }
+
+    ngx_agents_ws_tell_send(tell);
+}
+
+
+static void
+ngx_agents_ws_tell_send(ngx_agents_ws_tell_t *tell)
+{
+    if (ngx_agents_ws_fcall(tell->tenant, tell->function, tell->argc,
+                            tell->argv, ngx_agents_ws_told, tell)
+        != NGX_OK)
+    {
+        ngx_agents_ws_tell_again(tell);
+    }
+}
+
+
+/* what is told can be told twice: each function looks what is there */
+
+static void
+ngx_agents_ws_told(void *data, redisReply *reply)
+{
+    ngx_agents_ws_tell_t *tell = data;
+
+    if (reply == NULL && !ngx_agents_ws_worker->exiting) {
+        ngx_agents_ws_tell_again(tell);
+        return;
+    }
+
+    (void) ngx_agents_ws_reply_check(reply);
+
+    ngx_agents_ws_tenant_release(tell->tenant);
+    ngx_free(tell);
+}
+
+
+static void
+ngx_agents_ws_tell_again(ngx_agents_ws_tell_t *tell)
+{
+    ngx_queue_insert_tail(&ngx_agents_ws_worker->tells, &tell->queue);
+    ngx_agents_ws_wheel_turn();
+}
+
+
+void
+ngx_agents_ws_tell_pump(void)
+{
+    ngx_queue_t              *q;
+    ngx_agents_ws_tell_t     *tell;
+    ngx_agents_ws_worker_t   *w = ngx_agents_ws_worker;
+
+    while (!ngx_queue_empty(&w->tells)) {
+        q = ngx_queue_head(&w->tells);
+        tell = ngx_queue_data(q, ngx_agents_ws_tell_t, queue);
+
+        if (w->exiting
+            || (ngx_msec_int_t) (tell->deadline - ngx_current_msec) <= 0)
+        {
+            ngx_queue_remove(q);
+
+            ngx_agents_ws_tenant_release(tell->tenant);
+            ngx_free(tell);
+            continue;
+        }
+
+        if (!vmops_redis_ready(w->redis)) {
+            return;
+        }
+
+        ngx_queue_remove(q);
+
+        if (ngx_agents_ws_fcall(tell->tenant, tell->function, tell->argc,
+                                tell->argv, ngx_agents_ws_told, tell)
+            != NGX_OK)
+        {
+            ngx_queue_insert_head(&w->tells, q);
+            return;
+        }
+    }
 }
 
 
@@ -98,17 +222,7 @@ ngx_agents_ws_replied(void *data, redisReply *reply)
 
     ngx_agents_ws_session_t  *s;
 
-    if (reply
-        && (reply->type != REDIS_REPLY_ARRAY
-            || reply->elements == 0
-            || reply->element[0]->type != REDIS_REPLY_STRING))
-    {
-        ngx_log_error(NGX_LOG_ERR, ngx_agents_ws_worker->log, 0,
-                      "a Redis function failed%s%s",
-                      reply->type == REDIS_REPLY_ERROR ? ": " : "",
-                      reply->type == REDIS_REPLY_ERROR ? reply->str : "");
-        reply = NULL;
-    }
+    reply = ngx_agents_ws_reply_check(reply);
 
     s = call->session;
 
@@ -130,6 +244,26 @@ ngx_agents_ws_replied(void *data, redisReply *reply)
 }
 
 
+static redisReply *
+ngx_agents_ws_reply_check(redisReply *reply)
+{
+    if (reply == NULL
+        || (reply->type == REDIS_REPLY_ARRAY
+            && reply->elements
+            && reply->element[0]->type == REDIS_REPLY_STRING))
+    {
+        return reply;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_agents_ws_worker->log, 0,
+                  "a Redis function failed%s%s",
+                  reply->type == REDIS_REPLY_ERROR ? ": " : "",
+                  reply->type == REDIS_REPLY_ERROR ? reply->str : "");
+
+    return NULL;
+}
+
+
 ngx_uint_t
 ngx_agents_ws_reply_is(redisReply *reply, const char *code)
 {
@@ -142,7 +276,7 @@ ngx_agents_ws_reply_span(redisReply *reply, size_t i)
 {
     redisReply  *element;
 
-    if (i >= reply->elements) {
+    if (reply->type != REDIS_REPLY_ARRAY || i >= reply->elements) {
         return vmops_span(NULL, 0);
     }
 
@@ -159,7 +293,8 @@ ngx_agents_ws_reply_span(redisReply *reply, size_t i)
 redisReply *
 ngx_agents_ws_reply_array(redisReply *reply, size_t i)
 {
-    if (i >= reply->elements
+    if (reply->type != REDIS_REPLY_ARRAY
+        || i >= reply->elements
         || reply->element[i]->type != REDIS_REPLY_ARRAY)
     {
         return NULL;

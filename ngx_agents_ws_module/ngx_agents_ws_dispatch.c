@@ -12,12 +12,12 @@
 
 static void ngx_agents_ws_take_handler(ngx_agents_ws_call_t *call,
     redisReply *reply);
-static ngx_uint_t ngx_agents_ws_agent_may(ngx_agents_ws_session_t *s,
+static ngx_uint_t ngx_agents_ws_may(ngx_agents_ws_session_t *s,
     redisReply *record);
-static void ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s,
+static ngx_int_t ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s,
     redisReply *taken, ngx_uint_t may);
 static void ngx_agents_ws_return(ngx_agents_ws_call_t *call,
-    redisReply *list);
+    redisReply *taken);
 static ngx_int_t ngx_agents_ws_command(ngx_agents_ws_session_t *s,
     vmops_span_t payload, const vmops_uuid_t *command);
 static void ngx_agents_ws_invalid(ngx_agents_ws_session_t *s,
@@ -44,7 +44,9 @@ ngx_agents_ws_take(ngx_agents_ws_session_t *s)
         return;
     }
 
-    if (ngx_exiting || !vmops_beat_fresh(w->beat)) {
+    if (ngx_exiting || !vmops_beat_fresh(w->beat)
+        || !ngx_agents_ws_room(s, 0))
+    {
         return;
     }
 
@@ -52,10 +54,15 @@ ngx_agents_ws_take(ngx_agents_ws_session_t *s)
     argv[1] = ngx_agents_ws_uuid(session, &s->id);
     argv[2] = ngx_agents_ws_number(limit, NGX_AGENTS_WS_TAKE);
 
-    if (ngx_agents_ws_call(s, "take", ngx_agents_ws_take_handler, 3, argv)) {
-        s->taking = 1;
-        s->again = 0;
+    if (ngx_agents_ws_call(s, "take", ngx_agents_ws_take_handler, 3, argv)
+        == NULL)
+    {
+        ngx_agents_ws_register_again(s);
+        return;
     }
+
+    s->taking = 1;
+    s->again = 0;
 }
 
 
@@ -67,20 +74,17 @@ ngx_agents_ws_take_handler(ngx_agents_ws_call_t *call, redisReply *reply)
     ngx_uint_t                may;
     ngx_agents_ws_session_t  *s = call->session;
 
-    if (s) {
-        s->taking = 0;
-    }
+    if (reply == NULL || !ngx_agents_ws_reply_is(reply, "OK")) {
 
-    if (reply == NULL) {
+        if (s) {
+            s->taking = 0;
 
-        /* the beat will tell when the store is back */
-        return;
-    }
+            if (reply == NULL) {
+                ngx_agents_ws_register_again(s);
 
-    if (!ngx_agents_ws_reply_is(reply, "OK")) {
-
-        if (s && !s->closing && !s->dead) {
-            ngx_agents_ws_refused(s, reply);
+            } else if (!s->closing && !s->dead) {
+                ngx_agents_ws_refused(s, reply);
+            }
         }
 
         return;
@@ -91,30 +95,41 @@ ngx_agents_ws_take_handler(ngx_agents_ws_call_t *call, redisReply *reply)
         return;
     }
 
-    if (s == NULL || s->closing || s->dead || ngx_exiting
-        || !vmops_beat_fresh(ngx_agents_ws_worker->beat))
+    i = 0;
+
+    if (s && !s->closing && !s->dead && !ngx_exiting
+        && vmops_beat_fresh(ngx_agents_ws_worker->beat))
     {
-        ngx_agents_ws_return(call, list);
-        return;
-    }
+        may = list->elements
+              && ngx_agents_ws_may(s, ngx_agents_ws_reply_array(reply, 1));
 
-    may = list->elements
-          && ngx_agents_ws_agent_may(s, ngx_agents_ws_reply_array(reply, 1));
-
-    for (i = 0; i < list->elements; i++) {
-        if (list->element[i]->type == REDIS_REPLY_ARRAY) {
-            ngx_agents_ws_dispatch(s, list->element[i], may);
+        while (i < list->elements
+               && ngx_agents_ws_dispatch(s, list->element[i], may) == NGX_OK)
+        {
+            i++;
         }
     }
 
-    if (s->again || vmops_span_is(ngx_agents_ws_reply_span(reply, 3), "1")) {
-        ngx_agents_ws_take(s);
+    /* the first that could not be sent, and all behind it */
+
+    while (i < list->elements) {
+        ngx_agents_ws_return(call, list->element[i++]);
+    }
+
+    if (s) {
+        s->taking = 0;
+
+        if (s->again
+            || vmops_span_is(ngx_agents_ws_reply_span(reply, 3), "1"))
+        {
+            ngx_agents_ws_take(s);
+        }
     }
 }
 
 
 static ngx_uint_t
-ngx_agents_ws_agent_may(ngx_agents_ws_session_t *s, redisReply *record)
+ngx_agents_ws_may(ngx_agents_ws_session_t *s, redisReply *record)
 {
     ngx_agents_ws_identity_t  id;
 
@@ -124,7 +139,9 @@ ngx_agents_ws_agent_may(ngx_agents_ws_session_t *s, redisReply *record)
 }
 
 
-static void
+/* NGX_DECLINED: there is no room for it, or the session is closing */
+
+static ngx_int_t
 ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s, redisReply *taken,
     ngx_uint_t may)
 {
@@ -144,12 +161,14 @@ ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s, redisReply *taken,
 
     if (rc != NGX_OK) {
         ngx_agents_ws_invalid(s, &command, why);
-        return;
+        return NGX_OK;
     }
 
-    if (ngx_agents_ws_command(s, payload, &command) != NGX_OK) {
-        ngx_agents_ws_untake(s->tenant, &s->agent, &s->id, &command);
+    if (!ngx_agents_ws_room(s, VMOPS_B64U_LEN(payload.n))) {
+        return NGX_DECLINED;
     }
+
+    return ngx_agents_ws_command(s, payload, &command);
 }
 
 
@@ -178,31 +197,21 @@ ngx_agents_ws_command(ngx_agents_ws_session_t *s, vmops_span_t payload,
 }
 
 
-/* its session ended while it was taken */
+/* it was taken in vain */
 
 static void
-ngx_agents_ws_return(ngx_agents_ws_call_t *call, redisReply *list)
+ngx_agents_ws_return(ngx_agents_ws_call_t *call, redisReply *taken)
 {
-    size_t              i;
-    redisReply         *record;
-    vmops_span_t        value;
-    vmops_uuid_t        command;
+    vmops_span_t              value;
+    vmops_uuid_t              command;
 
     static const char *const  names[] = { "command_id" };
 
-    for (i = 0; i < list->elements; i++) {
+    ngx_agents_ws_fields(ngx_agents_ws_reply_array(taken, 0), names, 1,
+                         &value);
 
-        if (list->element[i]->type != REDIS_REPLY_ARRAY) {
-            continue;
-        }
-
-        record = ngx_agents_ws_reply_array(list->element[i], 0);
-        ngx_agents_ws_fields(record, names, 1, &value);
-
-        if (vmops_uuid_parse(&command, value) == 0) {
-            ngx_agents_ws_untake(call->tenant, &call->agent, &call->id,
-                                 &command);
-        }
+    if (vmops_uuid_parse(&command, value) == 0) {
+        ngx_agents_ws_untake(call->tenant, &call->agent, &call->id, &command);
     }
 }
 

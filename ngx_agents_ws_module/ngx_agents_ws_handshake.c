@@ -61,7 +61,7 @@ static void ngx_agents_ws_headers(ngx_http_request_t *r,
     ngx_agents_ws_headers_t *h);
 static ngx_uint_t ngx_agents_ws_listed(ngx_str_t *list, const char *token,
     size_t len, ngx_uint_t nocase);
-static ngx_agents_ws_verdict_e ngx_agents_ws_room(ngx_connection_t *c);
+static ngx_agents_ws_verdict_e ngx_agents_ws_places(ngx_connection_t *c);
 static ngx_agents_ws_address_t *ngx_agents_ws_address(ngx_connection_t *c,
     ngx_uint_t create);
 
@@ -179,7 +179,7 @@ ngx_agents_ws_judge(ngx_http_request_t *r, ngx_agents_ws_headers_t *h)
         return NGX_AGENTS_WS_NO_STORE;
     }
 
-    return ngx_agents_ws_room(r->connection);
+    return ngx_agents_ws_places(r->connection);
 }
 
 
@@ -280,7 +280,7 @@ ngx_agents_ws_listed(ngx_str_t *list, const char *token, size_t len,
 /* sockets that are not ready yet are few: of all clients, and of each */
 
 static ngx_agents_ws_verdict_e
-ngx_agents_ws_room(ngx_connection_t *c)
+ngx_agents_ws_places(ngx_connection_t *c)
 {
     ngx_agents_ws_address_t  *address;
 

@@ -196,6 +196,7 @@ ngx_agents_ws_worker_create(ngx_cycle_t *cycle, ngx_agents_ws_main_conf_t *mcf)
     ngx_queue_init(&w->acks);
     ngx_queue_init(&w->pending);
     ngx_queue_init(&w->reg);
+    ngx_queue_init(&w->tells);
 
     ngx_rbtree_init(&w->tenants, &w->tenants_sentinel,
                     ngx_str_rbtree_insert_value);
@@ -230,7 +231,10 @@ ngx_agents_ws_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    w->exiting = 1;
+
     ngx_agents_ws_close_all(w);
+    ngx_agents_ws_tell_pump();
 
     if (w->hook) {
         vmops_hook_close(w->hook);

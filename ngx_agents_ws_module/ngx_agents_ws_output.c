@@ -12,6 +12,11 @@
 #include "vmops_banned.h"
 
 
+/* the part of the queue that commands may fill */
+#define NGX_AGENTS_WS_ROOM_BYTES   (VMOPS_WS_QUEUE_BYTES / 4 * 3)
+#define NGX_AGENTS_WS_ROOM_FRAMES  (VMOPS_WS_QUEUE_FRAMES / 4 * 3)
+
+
 static void ngx_agents_ws_frame_free(ngx_agents_ws_session_t *s,
     ngx_agents_ws_frame_t *f);
 
@@ -154,6 +159,32 @@ ngx_agents_ws_flush(ngx_agents_ws_session_t *s)
     }
 
     ngx_agents_ws_flushed(s);
+
+    if (s->full) {
+        s->full = 0;
+        ngx_agents_ws_wheel_set(s, s->conf->ping);
+        ngx_agents_ws_take(s);
+    }
+}
+
+
+ngx_uint_t
+ngx_agents_ws_room(ngx_agents_ws_session_t *s, size_t n)
+{
+    if (s->out == NULL
+        || (s->out_frames < NGX_AGENTS_WS_ROOM_FRAMES
+            && s->out_bytes + n < NGX_AGENTS_WS_ROOM_BYTES))
+    {
+        return 1;
+    }
+
+    if (!s->full) {
+        s->full = 1;
+        s->stuck = 0;
+        ngx_agents_ws_wheel_set(s, VMOPS_WS_STUCK_MS / 2);
+    }
+
+    return 0;
 }
 
 

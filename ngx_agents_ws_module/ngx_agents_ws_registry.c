@@ -17,7 +17,6 @@ static ngx_agents_ws_tenant_t *ngx_agents_ws_tenant(vmops_span_t name);
 static ngx_int_t ngx_agents_ws_subscribe(ngx_agents_ws_tenant_t *t);
 static void ngx_agents_ws_subscribed(void *data, ngx_uint_t subscribed);
 static void ngx_agents_ws_register_all(ngx_agents_ws_tenant_t *t);
-static void ngx_agents_ws_enqueue(ngx_agents_ws_session_t *s);
 static ngx_int_t ngx_agents_ws_session_ready(ngx_agents_ws_session_t *s);
 static void ngx_agents_ws_ready_handler(ngx_agents_ws_call_t *call,
     redisReply *reply);
@@ -175,7 +174,7 @@ ngx_agents_ws_register_all(ngx_agents_ws_tenant_t *t)
          q = ngx_queue_next(q))
     {
         s = ngx_queue_data(q, ngx_agents_ws_session_t, link);
-        ngx_agents_ws_enqueue(s);
+        ngx_agents_ws_register_again(s);
     }
 }
 
@@ -194,14 +193,16 @@ ngx_agents_ws_register(ngx_agents_ws_session_t *s)
     ngx_agents_ws_insert(s);
 
     if (s->tenant->subscribed) {
-        ngx_agents_ws_enqueue(s);
+        ngx_agents_ws_register_again(s);
         ngx_agents_ws_register_pump();
     }
 }
 
 
-static void
-ngx_agents_ws_enqueue(ngx_agents_ws_session_t *s)
+/* its channel, presence and queue are looked after once more, in a while */
+
+void
+ngx_agents_ws_register_again(ngx_agents_ws_session_t *s)
 {
     if (s->registered && s->reg.next == NULL) {
         ngx_queue_insert_tail(&ngx_agents_ws_worker->reg, &s->reg);
@@ -284,7 +285,7 @@ ngx_agents_ws_ready_handler(ngx_agents_ws_call_t *call, redisReply *reply)
         if (reply == NULL) {
 
             /* once more, with the next tick */
-            ngx_agents_ws_enqueue(s);
+            ngx_agents_ws_register_again(s);
             return;
         }
 

@@ -43,16 +43,25 @@ ngx_agents_ws_wheel_set(ngx_agents_ws_session_t *s, ngx_msec_t ms)
     ngx_uint_t               slot;
     ngx_agents_ws_worker_t  *w = ngx_agents_ws_worker;
 
-    if (!w->tick.timer_set) {
-        w->turned = ngx_current_msec;
-        ngx_add_timer(&w->tick, NGX_AGENTS_WS_TICK);
-    }
+    ngx_agents_ws_wheel_turn();
 
     ngx_agents_ws_wheel_remove(s);
 
     slot = (w->slot + ms / NGX_AGENTS_WS_TICK + 1) % NGX_AGENTS_WS_SLOTS;
 
     ngx_queue_insert_tail(&w->wheel[slot], &s->wheel);
+}
+
+
+void
+ngx_agents_ws_wheel_turn(void)
+{
+    ngx_agents_ws_worker_t  *w = ngx_agents_ws_worker;
+
+    if (!w->tick.timer_set) {
+        w->turned = ngx_current_msec;
+        ngx_add_timer(&w->tick, NGX_AGENTS_WS_TICK);
+    }
 }
 
 
@@ -96,8 +105,9 @@ ngx_agents_ws_tick(ngx_event_t *ev)
     }
 
     ngx_agents_ws_register_pump();
+    ngx_agents_ws_tell_pump();
 
-    if (w->nsessions == 0) {
+    if (w->nsessions == 0 && ngx_queue_empty(&w->tells)) {
         ngx_del_timer(ev);
     }
 }
@@ -117,13 +127,25 @@ ngx_agents_ws_due(ngx_agents_ws_session_t *s)
         return;
     }
 
+    if (s->stuck) {
+        ngx_agents_ws_out_discard(s, 0);
+        ngx_agents_ws_close(s, VMOPS_CLOSE_TRY_LATER, "too slow");
+        return;
+    }
+
+    if (s->full) {
+        s->stuck = 1;
+        ngx_agents_ws_wheel_set(s, VMOPS_WS_STUCK_MS / 2);
+        return;
+    }
+
     ngx_agents_ws_ping(s);
 }
 
 
 /*
  * A ping must be answered before the next one is due, so an agent that vanished
- * is noticed within two intervals; and a queue must have moved.
+ * is noticed within two intervals.
  */
 
 static void
@@ -141,12 +163,6 @@ ngx_agents_ws_ping(ngx_agents_ws_session_t *s)
 
         s->connection->timedout = 1;
         ngx_agents_ws_drop(s);
-        return;
-    }
-
-    if (s->stuck) {
-        ngx_agents_ws_out_discard(s, 0);
-        ngx_agents_ws_close(s, VMOPS_CLOSE_TRY_LATER, "too slow");
         return;
     }
 

@@ -107,7 +107,8 @@ sub conf {
     my ($self) = @_;
     my ($dir, $opt) = @$self{qw(dir opt)};
     my $ssl = $opt->{tls} ? ' ssl' : '';
-    my $cert = $opt->{tls} ? "ssl_certificate $dir/tls.pem;
+    my $cert = $opt->{tls} ? "ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_certificate $dir/tls.pem;
         ssl_certificate_key $dir/tls.key;" : '';
     my $workers = $opt->{workers} // 1;
     return <<"END";
@@ -232,6 +233,7 @@ sub world {
     my ($self) = @_;
     my $f = $self->{f};
     $f->make_tenant(TENANT);
+    $f->license(max_agents => 100_000, max_vms => 100_000);
     $self->{token} = $self->token('op');
     $self->{agent} = $self->make_agent;
     $self->{secret} = $f->make_secret($self->{agent}{agent},
@@ -282,6 +284,13 @@ sub make_agent {
         mac => $self->record_mac(agent => $self->key('agents', $id),
                                  \%record) });
     return $agent;
+}
+
+# one that no record knows
+sub make_stranger {
+    my ($self) = @_;
+    return VMOps::WSAgent->new(port => $self->{port}, tenant => TENANT,
+        agent => VMOps::Functions::uuid(), command_pk => $self->{command_pk});
 }
 
 sub agent { $_[0]{agent} }
@@ -354,8 +363,8 @@ sub bind_secret {
     croak "binding: @$reply" if $reply->[0] ne 'OK';
 }
 
-# submits a command; the reply of the function
-sub try_submit {
+# the arguments of a submission, by name
+sub intent {
     my ($self, %over) = @_;
     my $now = now_ms();
     my %i = (
@@ -369,7 +378,26 @@ sub try_submit {
         body_hash => 'body', %over);
     $i{exp} //= $i{iat} + 1000 * $i{timeout_s};
     $i{intent_mac} //= $self->intent_mac(\%i);
-    return $self->{f}->call(submit => \%i);
+    return \%i;
+}
+
+# submits a command; the reply of the function
+sub try_submit {
+    my ($self, %over) = @_;
+    return $self->{f}->call(submit => $self->intent(%over));
+}
+
+# Commands of Redis, submissions among them, at one moment: no gateway does
+# anything in between.  Each is an array of words, or an intent.  The replies.
+sub at_once {
+    my ($self, @commands) = @_;
+    $self->admin('MULTI');
+    for my $command (@commands) {
+        $self->admin(ref $command eq 'ARRAY' ? @$command
+            : ('FCALL', 'vmops_submit', 1, $self->key,
+               $self->{f}->arguments(submit => $command)));
+    }
+    return @{ $self->admin('EXEC') };
 }
 
 # an accepted one: its id

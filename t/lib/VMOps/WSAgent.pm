@@ -18,13 +18,13 @@ use Crypt::Digest::BLAKE2b_256 qw(blake2b_256);
 use Crypt::PK::Ed25519;
 use Crypt::PRNG qw(random_bytes);
 use Digest::SHA qw(sha1);
-use IO::Socket::INET;
+use IO::Socket::IP;
 use IO::Socket::SSL;
 use JSON::PP;
 use MIME::Base64 qw(encode_base64 encode_base64url decode_base64url);
 use Net::SSLeay;
 use Protocol::WebSocket::Frame;
-use Socket qw(IPPROTO_TCP TCP_NODELAY);
+use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER SO_RCVBUF TCP_NODELAY);
 use Time::HiRes qw(time);
 
 use VMOps::Process qw(run_command);
@@ -38,7 +38,7 @@ use constant {
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
-# host, port, ca (a file: TLS), local (address to come from); tenant, agent,
+# host, port, ca (a file: TLS), local (address to come from), rcvbuf; tenant, agent,
 # command_pk (32 bytes), keys
 sub new {
     my ($class, %opt) = @_;
@@ -120,10 +120,13 @@ sub open_socket {
     $self->{frame} = Protocol::WebSocket::Frame->new(
         max_payload_size => 1 << 20, max_fragments_amount => 1000);
     $self->{closed} = undef;
+    $self->{skipped} = [];
     $self->{eof} = 0;
     my @local = $self->{local} ? (LocalAddr => $self->{local}) : ();
-    my $sock = IO::Socket::INET->new(PeerAddr => $self->{host},
-        PeerPort => $self->{port}, Timeout => SECONDS, @local)
+    my @buffer = $self->{rcvbuf}
+        ? (Sockopts => [[SOL_SOCKET, SO_RCVBUF, $self->{rcvbuf}]]) : ();
+    my $sock = IO::Socket::IP->new(PeerAddr => $self->{host},
+        PeerPort => $self->{port}, Timeout => SECONDS, @local, @buffer)
         or croak "cannot connect: $@";
     setsockopt $sock, IPPROTO_TCP, TCP_NODELAY, 1;
     if ($self->{ca}) {
@@ -162,11 +165,11 @@ sub handshake {
     my ($self, %opt) = @_;
     $self->open_socket;
     $self->write($opt{text} // $self->request(%opt));
-    return $self->response;
+    return $self->response(($opt{method} // '') eq 'HEAD');
 }
 
 sub response {
-    my ($self) = @_;
+    my ($self, $no_body) = @_;
     $self->fill(SECONDS) while $self->{in} !~ /\r\n\r\n/ && !$self->{eof};
     croak 'no answer to the handshake' unless $self->{in} =~ s/\A(.*?)\r\n\r\n//s;
     my ($line, @lines) = split /\r\n/, $1;
@@ -179,7 +182,8 @@ sub response {
                                                  : $value;
     }
     my $answer = { status => $status, headers => \%headers, line => $line };
-    if (my $length = $headers{'content-length'}) {
+    my $length = $headers{'content-length'};
+    if ($length && !$no_body) {
         $self->fill(SECONDS) while length $self->{in} < $length && !$self->{eof};
         $answer->{body} = substr $self->{in}, 0, $length, '';
         $answer->{json} = eval { $json->decode($answer->{body}) };
@@ -376,9 +380,13 @@ sub raw_frame {
 }
 
 # The next message of that type, as a hash; pings are answered, other messages
-# skipped.  croaks when the peer closes, or none comes in time.
+# kept for later calls.  croaks when the peer closes, or none comes in time.
 sub receive {
     my ($self, $type, $seconds) = @_;
+    my $kept = $self->{skipped};
+    for my $i (0 .. $#$kept) {
+        return splice @$kept, $i, 1 if $kept->[$i]{t} eq $type;
+    }
     my $deadline = time + ($seconds // SECONDS);
     while (1) {
         my $m = $self->next_message($deadline - time);
@@ -448,6 +456,7 @@ sub closed {
                              : $self->{closed}{code}), type => 'close') };
     $self->fill(1, 1) while !$self->{eof} && time < $deadline;
     croak 'the connection stays open' unless $self->{eof};
+    $self->drop;
     return $self->{closed}{code};
 }
 
@@ -462,7 +471,7 @@ sub close {
 sub drop {
     my ($self, $how) = @_;
     my $sock = delete $self->{sock} or return;
-    setsockopt $sock, Socket::SOL_SOCKET(), Socket::SO_LINGER(),
+    setsockopt $sock, SOL_SOCKET, SO_LINGER,
         pack 'i i', 1, 0 if ($how // '') eq 'rst';
     $sock->close(ref $sock eq 'IO::Socket::SSL' ? (SSL_fast_shutdown => 1) : ());
 }
