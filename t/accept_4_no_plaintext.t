@@ -15,10 +15,8 @@ my $ref = $site->secret_ref;
 $site->command('start');
 my $command = $site->command('status')->{json}{command_id};
 
-(my $hex = $ref) =~ s/^sec_//;
-my $id = join '-', unpack 'A8 A4 A4 A4 A12', $hex;
 my %record = @{ $s->redis('HGETALL',
-                          "tenants/{acme}/secrets_ciphertext/$id/1") };
+                          "tenants/{acme}/secrets_ciphertext/$ref/1") };
 ok length $record{ciphertext} > 300, 'the store has a ciphertext';
 
 my %never = (secret => $secret, ciphertext => $record{ciphertext},
