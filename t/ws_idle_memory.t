@@ -1,0 +1,53 @@
+# What an idle agent costs the server: docs/architecture.md promises 2.0 kB,
+# also after it has carried commands.
+
+use strict;
+use warnings;
+
+use VMOps;
+use VMOps::Gateway;
+
+use constant { WARM => 50, AGENTS => 500, LIMIT => 2048 };
+
+my $g = VMOps::Gateway->start;
+
+# all private and shared pages, as a part of those who share them
+sub memory {
+    my $kb = 0;
+    for my $pid ($g->workers) {
+        my ($pss) = VMOps::slurp("/proc/$pid/smaps_rollup")
+            =~ /^Pss:\s+(\d+) kB/m;
+        $kb += $pss;
+    }
+    return $kb * 1024;
+}
+
+my $first = $g->online;
+$g->submit && $first->serve for 1 .. 10;
+my @warm = map { $g->make_agent->online } 1 .. WARM;
+$g->wait_online($warm[-1]);
+my $before = memory();
+my @agents = map { $g->make_agent->online } 1 .. AGENTS;
+$g->wait_online($_) for @agents;
+my $each = (memory() - $before) / AGENTS;
+cmp_ok $each, '<', LIMIT, sprintf '%d idle agents: %.0f bytes each', AGENTS,
+    $each;
+
+# large messages leave nothing behind
+
+my $big = '{"t":"news","x":"' . 'x' x 60_000 . '"}';
+for my $a (@agents[0 .. 29]) {
+    $a->frame(substr($big, 0, 30_000), fin => 0);
+    $a->frame(substr($big, 30_000), type => 'continuation');
+    $a->frame('last', type => 'ping');
+    wait_for { $a->next_frame(0.02); @{ $a->{pongs} // [] } } 5, 'a pong';
+}
+my $after = (memory() - $before) / AGENTS;
+cmp_ok $after, '<', LIMIT, sprintf 'after 30 messages of 60 KB: %.0f', $after;
+
+my $command = $g->submit;
+$first->serve;
+is $g->wait_command($command, 'succeeded')->{status}, 'succeeded',
+    'and all are still there';
+
+done_testing;
