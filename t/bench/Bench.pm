@@ -23,6 +23,7 @@ our @EXPORT_OK = qw(median pss cpu_us start_stack tenants start_load start_nchan
 
 use constant {
     TENANTS => 10,
+    TOKENS => 20,           # of a tenant: a worker lets each 600 requests pass
     CONNECTIONS => 16384,   # of one worker: conf/nginx.conf.in has fewer
     UNLIMITED => -1e12,     # where the counters of the rates begin
     LOAD => 'build/t/bench/load',
@@ -151,35 +152,38 @@ sub Bench::Stack::redis_info {
 }
 
 sub Bench::Stack::rest {
-    my ($self, $method, $path, $json) = @_;
+    my ($self, $method, $path, $json, $token) = @_;
     my $r = VMOps::HTTP::request($method, "$self->{info}{url}/api/v1$path", {
-        ca => $self->ca, token => $self->{info}{platform_token},
+        ca => $self->ca, token => $token // $self->{info}{platform_token},
         json => $json });
     croak "$method $path: $r->{status} $r->{body}"
         if $r->{status} !~ /^20[01]$/;
     return $r->{json};
 }
 
-# Tenants with a license, whose rates never bite: the counters they are counted
-# by begin far below zero.  {name => token}
+# Tenants with a license, and tokens enough.  Their rates never bite: the counters
+# they are counted by begin far below zero, which a worker takes for zero, every
+# second anew.  {name => [token]}
 sub tenants {
     my ($stack, $agents) = @_;
     my %tokens;
-    for my $n (1 .. TENANTS) {
-        my $name = "bench-$n";
-        $tokens{$name} = $stack->rest(POST => '/admin/tenants', {
+    for my $name (map { "bench-$_" } 1 .. TENANTS) {
+        my $owner = $stack->rest(POST => '/admin/tenants', {
             tenant => $name, name => $name, cohort => 'internal',
         })->{owner_token};
         $stack->rest(PUT => "/admin/tenants/$name/license", {
-            plan => 'bench', max_agents => $agents, max_vms => $agents,
+            plan => 'bench', max_agents => $agents + 0, max_vms => $agents + 0,
             expires_at => strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(time + 86400)),
             grace_s => 0 });
+        $tokens{$name} = [$owner, map {
+            $stack->rest(POST => '/tokens', { name => "bench $_",
+                role => 'owner' }, $owner)->{token};
+        } 2 .. TOKENS];
 
         my $t = "tenants/{$name}";
-        my ($member) = @{ $stack->redis('ZRANGE', "$t/tokens", 0, -1) };
-        my ($hmac) = $member =~ /:(.*)/;
+        my $members = $stack->redis('ZRANGE', "$t/tokens", 0, -1);
         $stack->redis('SET', "$t/rate/$_", UNLIMITED)
-            for 'commands', "requests:token:$hmac";
+            for 'commands', map { /:(.*)/; "requests:token:$1" } @$members;
     }
     return %tokens;
 }
@@ -268,6 +272,7 @@ http {
         listen 127.0.0.1:$self->{tls_port} ssl;
         ssl_certificate $tls/server.pem;
         ssl_certificate_key $tls/server.key;
+        ssl_protocols TLSv1.3;
         location ~ ^/sub/(\\d+)\$ {
             nchan_subscriber websocket;
             nchan_channel_id \$1;
@@ -287,7 +292,7 @@ END
         "$dir/out.log");
     wait_for { IO::Socket::INET->new(PeerAddr => '127.0.0.1',
                                      PeerPort => $self->{port}) }
-        10, "nchan: " . slurp("$dir/out.log");
+        10, "answer of nchan ($dir/error.log)";
     return $self;
 }
 

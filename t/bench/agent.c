@@ -303,7 +303,7 @@ agent_message(agent_t *a, vmops_span_t message)
         agent_ready(a, &m.u.welcome);
 
     } else if (m.type == VMOPS_MSG_CMD && a->state == AGENT_READY) {
-        agent_command(a, &m.u.cmd);
+        agent_command(a, &m.u.cmd, &arena);
 
     } else if (m.type == VMOPS_MSG_RESULT_OK) {
         counts.results_ok++;

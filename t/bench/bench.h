@@ -16,6 +16,7 @@
 #define AGENTS_MAX      16000   /* a process has 20,000 descriptors */
 #define CLIENTS_MAX     1024
 #define TENANTS_MAX     64
+#define TOKENS_MAX      64      /* of a tenant */
 #define FIGURE_MAX_S    600
 #define WAIT_S          20      /* Prefer: wait of a command */
 #define TIMEOUT_S       30      /* of a command */
@@ -113,10 +114,10 @@ void http_close_all(void);
 
 typedef struct {
     char           name[VMOPS_TENANT_MAX + 1];
-    char           token[VMOPS_TOKEN_MAX + 1];
-    char           bearer[VMOPS_TOKEN_MAX + 64];    /* header line */
     uint8_t        id[16];
-} tenant_t;
+    unsigned       ntokens;
+    char           bearer[TOKENS_MAX][VMOPS_TOKEN_MAX + 32];
+} tenant_t;                     /* bearer: header lines */
 
 typedef enum {
     AGENT_OFF = 0,
@@ -130,6 +131,7 @@ typedef struct {
     conn_t            conn;
     agent_state_t     state;
     tenant_t         *tenant;
+    const char       *bearer;               /* of who gives it orders */
 
     vmops_uuid_t      id;
     uint8_t           sk[64];
@@ -177,9 +179,10 @@ void agent_open(agent_t *a);
 void agent_close(agent_t *a);
 void agent_send(agent_t *a, unsigned opcode, vmops_span_t payload);
 void agent_send_msg(agent_t *a, const vmops_msg_t *m);
-void agent_command(agent_t *a, const vmops_signed_frame_t *f);
+void agent_command(agent_t *a, const vmops_signed_frame_t *f,
+    vmops_arena_t *arena);
 
-/* scratch of the message at hand */
+/* empty scratch for the message at hand */
 vmops_arena_t *agent_arena(void);
 
 

@@ -14,7 +14,8 @@ static uint8_t  result_payload[VMOPS_PAYLOAD_MAX];
 
 
 static int
-command_holds(agent_t *a, const vmops_signed_frame_t *f, vmops_cmd_t *cmd)
+command_holds(agent_t *a, const vmops_signed_frame_t *f, vmops_cmd_t *cmd,
+    vmops_arena_t *arena)
 {
     if (counts.commands % verify_every == 0) {
         counts.verified++;
@@ -27,7 +28,7 @@ command_holds(agent_t *a, const vmops_signed_frame_t *f, vmops_cmd_t *cmd)
         }
     }
 
-    return vmops_cmd_parse(cmd, agent_arena(), f->payload) == 0
+    return vmops_cmd_parse(cmd, arena, f->payload) == 0
            && cmd->seq > a->last_seq
            && cmd->exp > now_ms();
 }
@@ -84,12 +85,12 @@ command_result(agent_t *a, const vmops_cmd_t *cmd, vmops_span_t payload,
 
 
 void
-agent_command(agent_t *a, const vmops_signed_frame_t *f)
+agent_command(agent_t *a, const vmops_signed_frame_t *f, vmops_arena_t *arena)
 {
     uint64_t     started = now_ms();
     vmops_cmd_t  cmd;
 
-    if (!command_holds(a, f, &cmd)) {
+    if (!command_holds(a, f, &cmd, arena)) {
         counts.refused++;
         return;
     }

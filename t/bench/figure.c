@@ -234,7 +234,7 @@ command_start(client_t *h)
 
     snprintf(headers, sizeof(headers),
              "%sContent-Type: application/json\r\nPrefer: wait=%d\r\n",
-             a->tenant->bearer, WAIT_S);
+             a->bearer, WAIT_S);
     n = snprintf(body, sizeof(body),
                  "{\"vm_uuid\":\"%s\",\"params\":{},\"timeout_s\":%d}", a->vm,
                  TIMEOUT_S);
@@ -279,7 +279,7 @@ vm_start(client_t *h)
     agent_t  *a = op_agent(h);
 
     snprintf(path, sizeof(path), "/api/v1/vms/%s", a->vm);
-    http_request(h, "GET", path, a->tenant->bearer, vmops_span(NULL, 0),
+    http_request(h, "GET", path, a->bearer, vmops_span(NULL, 0),
                  get_done);
 }
 

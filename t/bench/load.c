@@ -5,7 +5,7 @@
  * keeps its sockets alive.  Loopback only.
  *
  *   target host=127.0.0.1 port=N [ca=FILE]
- *   tenant name=NAME token=TOKEN
+ *   tenant name=NAME token=TOKEN     again for each token
  *   agents n=N                       made through the API, ready for commands
  *   subscribers n=N path=PREFIX      WebSockets of another server
  *   connect in_flight=N [n=N]        all sockets, until they are ready
@@ -83,6 +83,29 @@ take_target(const line_t *line)
 }
 
 
+static tenant_t *
+tenant_of(const char *name)
+{
+    unsigned  i;
+
+    for (i = 0; i < ntenants; i++) {
+        if (strcmp(tenants[i].name, name) == 0) {
+            return &tenants[i];
+        }
+    }
+
+    if (ntenants == TENANTS_MAX) {
+        fatal("more than %u tenants", TENANTS_MAX);
+    }
+
+    snprintf(tenants[i].name, sizeof(tenants[i].name), "%s", name);
+    vmops_tenant16(tenants[i].id, vmops_span_str(name));
+    ntenants++;
+
+    return &tenants[i];
+}
+
+
 static void
 take_tenant(const line_t *line)
 {
@@ -92,16 +115,17 @@ take_tenant(const line_t *line)
     name = line_text(line, "name");
     token = line_text(line, "token");
 
-    if (ntenants == TENANTS_MAX || name == NULL || token == NULL) {
-        fatal("tenant wants a name and a token, up to %u times", TENANTS_MAX);
+    if (name == NULL || token == NULL) {
+        fatal("tenant wants a name and a token");
     }
 
-    t = &tenants[ntenants++];
-    snprintf(t->name, sizeof(t->name), "%s", name);
-    snprintf(t->token, sizeof(t->token), "%s", token);
-    snprintf(t->bearer, sizeof(t->bearer), "Authorization: Bearer %s\r\n",
-             token);
-    vmops_tenant16(t->id, vmops_span_str(t->name));
+    t = tenant_of(name);
+    if (t->ntokens == TOKENS_MAX) {
+        fatal("more than %u tokens of a tenant", TOKENS_MAX);
+    }
+
+    snprintf(t->bearer[t->ntokens++], sizeof(t->bearer[0]),
+             "Authorization: Bearer %s\r\n", token);
     printf("{}\n");
 }
 

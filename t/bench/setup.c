@@ -81,7 +81,7 @@ owner_sends(client_t *h, agent_t *a, const char *method, const char *path,
 {
     char  headers[VMOPS_TOKEN_MAX + 128];
 
-    snprintf(headers, sizeof(headers), "%s" JSON_TYPE, a->tenant->bearer);
+    snprintf(headers, sizeof(headers), "%s" JSON_TYPE, a->bearer);
     http_request(h, method, path, headers, json_end(w), setup_done);
 }
 
@@ -356,7 +356,8 @@ setup_done(client_t *h, int status, vmops_span_t body)
 static void
 agents_new(unsigned n)
 {
-    unsigned  i;
+    agent_t   *a;
+    unsigned   i;
 
     if (agents == NULL) {
         agents = calloc(AGENTS_MAX, sizeof(agent_t));
@@ -370,7 +371,9 @@ agents_new(unsigned n)
     }
 
     for (i = nagents; i < nagents + n && ntenants > 0; i++) {
-        agents[i].tenant = &tenants[i % ntenants];
+        a = &agents[i];
+        a->tenant = &tenants[i % ntenants];
+        a->bearer = a->tenant->bearer[i / ntenants % a->tenant->ntokens];
     }
 
     nagents += n;

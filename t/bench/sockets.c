@@ -77,7 +77,7 @@ wait_status(const agent_t *a, const char *status)
     wanted = vmops_span_str(status);
 
     for (seen = 0; !seen; /* void */) {
-        http_request(h, "GET", path, a->tenant->bearer, vmops_span(NULL, 0),
+        http_request(h, "GET", path, a->bearer, vmops_span(NULL, 0),
                      status_done);
 
         while (h->busy) {
