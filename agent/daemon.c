@@ -8,7 +8,6 @@
 #include "cli.h"
 #include "daemon.h"
 #include "executor.h"
-#include "journal.h"
 #include "log.h"
 #include "prober.h"
 #include "receipt.h"
@@ -100,7 +99,6 @@ serve(agent_t *a)
 
     if (executor != NULL && prober != NULL) {
         receipt_recover(a);
-        journal_prune(a->db);
         end = session_run(a, executor, prober);
     }
 

@@ -14,6 +14,7 @@
 #define LOOK_MS     1000        /* how often it is looked for changes */
 #define STATUS_MAX  32768
 #define RESULT_MAX  (2 * VMOPS_WS_MESSAGE_MAX / 3)
+#define PRUNE_MS    3600000
 
 
 /* The last seal that was kept, from the database. */
@@ -97,6 +98,11 @@ status_due(session_t *s)
     }
 
     s->status_at = now;
+
+    if (now - s->pruned_at > PRUNE_MS) {
+        s->pruned_at = now;
+        journal_prune(s->agent->db);
+    }
 
     return 1;
 }

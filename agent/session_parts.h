@@ -54,6 +54,7 @@ typedef struct {
     session_end_t     end;              /* by a signed bye */
     uint8_t           ended;
     uint8_t           resumed;          /* tasks of before the start */
+    uint64_t          pruned_at;
     unsigned          attempts;
     uint64_t          pause_ms;         /* asked for by the server */
     const char       *why;              /* for run.json */

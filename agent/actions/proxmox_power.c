@@ -7,6 +7,9 @@
 #include "vmops_banned.h"
 
 
+#define RUNNING_POLL_MS  250
+
+
 /* A parameter of ours, the target's name for it, and whether it is an int or
  * a bool there (0 and 1, both). */
 
@@ -46,8 +49,41 @@ form_make(char form[PVE_FORM_MAX], const vmops_json_t *params,
 }
 
 
+/*
+ * A reboot's task ends when the guest is down; it comes up by itself a little
+ * later.  What is done to it in between would meet a guest that starts.
+ */
+
 static void
-power(act_t *act, const char *rest, const param_t *params)
+wait_running(pve_t *pve)
+{
+    char          path[PVE_PATH_MAX];
+    act_t        *act = pve->act;
+    outcome_t     done = act->end;
+    pve_reply_t   reply;
+    vmops_span_t  status;
+
+    do {
+        pve_guest_path(path, pve, "/status/current");
+
+        if (pve_call(pve, PVE_READ, "GET", path, NULL, &reply) != PVE_OK
+            || vmops_json_str(vmops_json_get(reply.data, "status"), &status)
+               != 0
+            || vmops_span_is(status, "running"))
+        {
+            /* it runs, or this account may not see whether it does */
+            act->end = done;
+            return;
+        }
+
+        act_progress(act, -1, "restarting", vmops_span_str(""));
+
+    } while (act_wait(act, RUNNING_POLL_MS) == 0);
+}
+
+
+static void
+power(act_t *act, const char *rest, const param_t *params, int runs_after)
 {
     char   form[PVE_FORM_MAX];
     pve_t  pve;
@@ -57,6 +93,10 @@ power(act_t *act, const char *rest, const param_t *params)
             pve_task(&pve, rest, form);
         } else {
             act_fail(act, VMOPS_CMDERR_command_invalid, -1, NULL);
+        }
+
+        if (runs_after && act->end.status == VMOPS_ST_SUCCEEDED) {
+            wait_running(&pve);
         }
     }
 
@@ -69,26 +109,27 @@ vmops_do_proxmox_start(act_t *act)
 {
     /* containers take no timeout for it */
     power(act, "/status/start",
-          act->cmd->target.guest == VMOPS_GUEST_QEMU ? timeout_params : NULL);
+          act->cmd->target.guest == VMOPS_GUEST_QEMU ? timeout_params : NULL,
+          0);
 }
 
 
 void
 vmops_do_proxmox_shutdown(act_t *act)
 {
-    power(act, "/status/shutdown", shutdown_params);
+    power(act, "/status/shutdown", shutdown_params, 0);
 }
 
 
 void
 vmops_do_proxmox_stop(act_t *act)
 {
-    power(act, "/status/stop", NULL);
+    power(act, "/status/stop", NULL, 0);
 }
 
 
 void
 vmops_do_proxmox_reboot(act_t *act)
 {
-    power(act, "/status/reboot", timeout_params);
+    power(act, "/status/reboot", timeout_params, 1);
 }
