@@ -6,6 +6,7 @@ package VMOps::Leaks;
 use strict;
 use warnings;
 
+use Carp qw(croak);
 use Encode ();
 use Exporter 'import';
 use JSON::PP;
@@ -16,6 +17,7 @@ our @EXPORT = qw(leaks_in secret_forms);
 # form => bytes to look for
 sub secret_forms {
     my ($secret) = @_;
+    croak 'there is no secret to look for' unless length($secret // '');
     my %form = (
         'raw'         => $secret,
         'hex'         => unpack('H*', $secret),
