@@ -159,6 +159,7 @@ sub _on_auth {
     return $tx->finish(4401) if !$key->verify_message($sig, $transcript);
 
     my ($session, $ms) = (new_id(), int(time * 1000));
+    @$self{qw(session ctl_n)} = ($session, 0);
     my $epoch = ++$self->{epoch} > $m->{epoch} ? $self->{epoch}
                                                : ($self->{epoch} = $m->{epoch} + 1);
     my $signed = "vmops-ws-welcome-v1\0" . blake2b_256($transcript . $sig)
@@ -227,6 +228,19 @@ sub send_frame {
     $self->wait_online;
     $self->_say($self->{online}, $frame);
     return $frame;
+}
+
+# signed control of this session: ctl('cancel', id => ...)
+sub ctl {
+    my ($self, $do, %with) = @_;
+    my $payload = $json->encode({ v => 1, n => ++$self->{ctl_n}, do => $do,
+                                  %with });
+    my $signed = "vmops-ctl-v1\0" . $self->{tenant16}
+        . VMOps::WSAgent::uuid_bytes($self->{agent})
+        . VMOps::WSAgent::uuid_bytes($self->{session}) . $payload;
+    return $self->send_frame({ t => 'ctl', p => encode_base64url($payload),
+        k => $self->key_id,
+        s => encode_base64url($self->{key}->sign_message($signed)) });
 }
 
 sub send_order { $_[0]->send_frame($_[0]->frame($_[1])) }
