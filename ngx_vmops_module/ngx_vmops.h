@@ -259,7 +259,8 @@ typedef enum {
 
 /*
  * A call that belongs to no request.  key is the tenant or the selector, and
- * not used for the platform's functions.
+ * not used for the platform's functions.  An argument whose p is NULL is one
+ * that no memory could be had for: there is no call then.
  */
 vmops_redis_call_t *ngx_vmops_store_call(ngx_vmops_function_e fn,
     vmops_span_t key, const vmops_span_t *args, ngx_uint_t nargs,
@@ -271,7 +272,8 @@ ngx_int_t ngx_vmops_store_code(redisReply *reply);
 /*
  * Ends the step; next gets an "OK" only.  What the function refuses becomes
  * the problem, unless op->refusal is set: it answers NGX_OK when it has ended
- * the step itself, NGX_DECLINED otherwise.  The key is the operation's tenant,
+ * the step itself, NGX_DECLINED otherwise.  It may run at once; reply is NULL
+ * when the store did not answer.  The key is the operation's tenant,
  * and with a selector's function the first argument.
  */
 void ngx_vmops_call(ngx_vmops_op_t *op, ngx_vmops_function_e fn,
@@ -401,7 +403,7 @@ vmops_span_t ngx_vmops_live(void);                 /* the argument "live" */
 static ngx_inline vmops_span_t
 ngx_vmops_span(ngx_str_t *s)
 {
-    return vmops_span(s->data, s->len);
+    return vmops_span(s->len ? s->data : (u_char *) "", s->len);
 }
 
 static ngx_inline vmops_span_t

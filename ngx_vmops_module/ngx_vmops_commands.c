@@ -8,6 +8,7 @@
 
 static void ngx_vmops_actions_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply);
+static ngx_int_t ngx_vmops_command_create(ngx_vmops_op_t *op);
 static void ngx_vmops_command_read(ngx_vmops_op_t *op, redisReply *reply);
 static ngx_int_t ngx_vmops_command_keep(ngx_vmops_command_t *c,
     redisReply *record);
@@ -34,6 +35,7 @@ static void ngx_vmops_command_list_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *record);
 static void ngx_vmops_command_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply);
+static void ngx_vmops_command_cancelled(ngx_vmops_op_t *op, redisReply *reply);
 
 
 static const ngx_vmops_member_t  ngx_vmops_command_head[] = {
@@ -109,12 +111,23 @@ ngx_vmops_actions_draw(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *reply)
 void
 ngx_vmops_command_get(ngx_vmops_op_t *op)
 {
+    if (ngx_vmops_command_create(op) == NGX_OK) {
+        ngx_vmops_command_fetch(op);
+    }
+}
+
+
+/* NGX_ERROR: the step has been ended */
+
+static ngx_int_t
+ngx_vmops_command_create(ngx_vmops_op_t *op)
+{
     ngx_vmops_command_t  *c;
 
     c = ngx_pcalloc(op->request->pool, sizeof(ngx_vmops_command_t));
     if (c == NULL) {
         ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
-        return;
+        return NGX_ERROR;
     }
 
     c->pool = op->request->pool;
@@ -123,7 +136,7 @@ ngx_vmops_command_get(ngx_vmops_op_t *op)
 
     op->command = c;
 
-    ngx_vmops_command_fetch(op);
+    return NGX_OK;
 }
 
 
@@ -145,6 +158,8 @@ ngx_vmops_command_draw(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *reply)
 void
 ngx_vmops_command_fetch(ngx_vmops_op_t *op)
 {
+    op->refusal = op->command->refused;
+
     ngx_vmops_invoke(op, command_get, ngx_vmops_command_read, op->command->id);
 }
 
@@ -199,6 +214,7 @@ ngx_vmops_command_keep(ngx_vmops_command_t *c, redisReply *record)
         { "agent_id", &c->agent_id },
         { "status", &c->status },
         { "result", &c->result },
+        { "error_code", &c->error },
         { "ev0", &c->first }
     };
 
@@ -231,20 +247,18 @@ ngx_vmops_command_signed(ngx_vmops_op_t *op, redisReply *reply)
 
     key = ngx_vmops_field(agent, "ed_pk");
 
-    if (vmops_span_is(c->verdict, "1")) {
-        verdict = NGX_OK;
+    if (ngx_vmops_mac_check(VMOPS_RECORD_agent,
+                            ngx_vmops_key(text, &op->tenant, "agents",
+                                          c->agent_id),
+                            agent)
+        != NGX_OK)
+    {
+        /* whose key this is nobody knows: nothing to keep, or to show */
+        key = vmops_span(NULL, 0);
+        verdict = NGX_ERROR;
 
     } else if (c->verdict.n) {
-        verdict = NGX_ERROR;
-
-    } else if (ngx_vmops_mac_check(VMOPS_RECORD_agent,
-                                   ngx_vmops_key(text, &op->tenant, "agents",
-                                                 c->agent_id),
-                                   agent)
-               != NGX_OK)
-    {
-        /* whose key this is nobody knows: nothing to keep */
-        verdict = NGX_ERROR;
+        verdict = vmops_span_is(c->verdict, "1") ? NGX_OK : NGX_ERROR;
 
     } else {
         verdict = ngx_vmops_command_verify(op, c, key);
@@ -260,7 +274,8 @@ ngx_vmops_command_unsigned(ngx_vmops_op_t *op, ngx_int_t code,
     redisReply *reply)
 {
     if (code != VMOPS_PROBLEM_not_found) {
-        return NGX_DECLINED;
+        return op->command->refused ? op->command->refused(op, code, reply)
+                                    : NGX_DECLINED;
     }
 
     ngx_vmops_command_receipt(op, vmops_span(NULL, 0), NGX_ERROR);
@@ -363,6 +378,7 @@ ngx_vmops_command_verify(ngx_vmops_op_t *op, ngx_vmops_command_t *c,
 
     return vmops_span_is(c->id, id)
            && vmops_span_is(c->status, vmops_status_name(r.status))
+           && vmops_span_eq(c->error, r.error_code)
            && ngx_vmops_result_same(c->pool, &r, c->result)
            ? NGX_OK : NGX_ERROR;
 }
@@ -617,9 +633,19 @@ ngx_vmops_command_list(ngx_vmops_op_t *op)
 void
 ngx_vmops_command_cancel(ngx_vmops_op_t *op)
 {
-    op->status = NGX_HTTP_ACCEPTED;
-    op->draw = ngx_vmops_command_list_draw;
+    if (ngx_vmops_command_create(op) != NGX_OK) {
+        return;
+    }
 
-    ngx_vmops_invoke(op, command_cancel, ngx_vmops_answer_item,
+    op->status = NGX_HTTP_ACCEPTED;
+
+    ngx_vmops_invoke(op, command_cancel, ngx_vmops_command_cancelled,
                      op->principal->actor, op->path[0]);
+}
+
+
+static void
+ngx_vmops_command_cancelled(ngx_vmops_op_t *op, redisReply *reply)
+{
+    ngx_vmops_command_fetch(op);
 }

@@ -18,6 +18,7 @@ struct ngx_vmops_command_s {
     ngx_pool_t          *pool;     /* where it is drawn */
     vmops_span_t         id;
     ngx_vmops_step_pt    next;
+    ngx_vmops_refusal_pt refused;  /* as op->refusal, of each call; or NULL */
 
     vmops_span_t         json;     /* AgentCommand */
     vmops_span_t         first;    /* id of its first event */
@@ -30,6 +31,7 @@ struct ngx_vmops_command_s {
     vmops_span_t         verdict;
     vmops_span_t         status;
     vmops_span_t         result;
+    vmops_span_t         error;
 };
 
 

@@ -100,7 +100,17 @@ ngx_vmops_live_open(ngx_vmops_op_t *op)
 
     st = op->stream;
 
-    live = ngx_vmops_live_get(op->tenant);
+    if (ngx_exiting) {
+        /* ngx_vmops_live_exit() has been: nothing waits any more */
+        st->end(op, NGX_VMOPS_END_EXIT);
+        return;
+    }
+
+    live = NULL;
+
+    if (vmops_redis_ready(ngx_vmops_worker.redis)) {
+        live = ngx_vmops_live_get(op->tenant);
+    }
 
     if (live == NULL) {
         ngx_vmops_problem(op, VMOPS_PROBLEM_store_unavailable);
@@ -238,6 +248,11 @@ ngx_vmops_live_linger(ngx_event_t *ev)
 
     live = (ngx_vmops_live_t *) ((u_char *) ev
                                  - offsetof(ngx_vmops_live_t, linger));
+
+    if (!ngx_queue_empty(&live->streams)) {
+        /* the last of them left while others were being called in turn */
+        return;
+    }
 
     vmops_redis_unsubscribe(live->sub);
 

@@ -43,7 +43,10 @@ struct ngx_vmops_stream_s {
 void ngx_vmops_live_init(void);
 void ngx_vmops_live_exit(void *data);
 
-/* op->stream with its three handlers set.  Ends the step: ready runs */
+/*
+ * op->stream with its three handlers set.  Ends the step: ready runs, or end
+ * where the worker is about to exit.
+ */
 void ngx_vmops_live_open(ngx_vmops_op_t *op);
 void ngx_vmops_live_close(ngx_vmops_op_t *op);
 

@@ -261,7 +261,10 @@ ngx_vmops_entry(ngx_vmops_claim_t *claim)
     *p++ = '0' + claim->kind;
 
     for (i = 0; i < 4; i++) {
-        p = ngx_cpymem(p, parts[i]->p, parts[i]->n);
+        if (parts[i]->n) {
+            p = ngx_cpymem(p, parts[i]->p, parts[i]->n);
+        }
+
         *p++ = '/';
     }
 
@@ -684,7 +687,7 @@ ngx_vmops_principal_make(ngx_vmops_entry_t *e, redisReply *record,
     ngx_vmops_append(&last, &p->subject, subject.n ? "" : prefix,
                      subject.n ? subject : id);
     ngx_vmops_append(&last, &p->role_name, ngx_vmops_roles[p->role],
-                     vmops_span(NULL, 0));
+                     vmops_span("", 0));
 
     return p;
 }

@@ -214,7 +214,7 @@ ngx_vmops_argument(ngx_pool_t *pool, const vmops_json_t *node)
         return node->integral ? ngx_vmops_decimal(pool, node->i) : node->str;
 
     case VMOPS_JSON_STRING:
-        return node->str;
+        return node->str.n ? node->str : vmops_span("", 0);
 
     default: /* VMOPS_JSON_ARRAY, VMOPS_JSON_OBJECT */
         break;

@@ -24,6 +24,7 @@ static void ngx_vmops_body_failed(ngx_vmops_op_t *op, ngx_int_t rc);
 ngx_int_t
 ngx_vmops_handler(ngx_http_request_t *r)
 {
+    ngx_uint_t           i;
     ngx_vmops_op_t      *op;
     ngx_http_cleanup_t  *cln;
 
@@ -46,6 +47,10 @@ ngx_vmops_handler(ngx_http_request_t *r)
     cln->data = op;
 
     op->request = r;
+
+    for (i = 0; i < NGX_VMOPS_CAPTURES; i++) {
+        op->path[i] = vmops_span("", 0);
+    }
 
     ngx_http_set_ctx(r, op, ngx_vmops_module);
 

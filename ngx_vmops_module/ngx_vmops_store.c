@@ -18,6 +18,8 @@ typedef struct {
 
 
 static void ngx_vmops_replied(void *data, redisReply *reply);
+static void ngx_vmops_failed(ngx_vmops_op_t *op, ngx_int_t code,
+    redisReply *reply);
 static void ngx_vmops_refused(ngx_vmops_op_t *op, ngx_int_t code,
     redisReply *reply);
 
@@ -63,6 +65,10 @@ ngx_vmops_store_call(ngx_vmops_function_e fn, vmops_span_t key,
     argv[3].len = ngx_snprintf(text, sizeof(text), form, key.n, key.p) - text;
 
     for (i = 0; i < nargs; i++) {
+        if (args[i].p == NULL) {
+            return NULL;
+        }
+
         argv[4 + i].data = (u_char *) args[i].p;
         argv[4 + i].len = args[i].n;
     }
@@ -90,7 +96,7 @@ ngx_vmops_call(ngx_vmops_op_t *op, ngx_vmops_function_e fn,
                                     op);
 
     if (op->call == NULL) {
-        ngx_vmops_problem(op, VMOPS_PROBLEM_store_unavailable);
+        ngx_vmops_failed(op, VMOPS_PROBLEM_store_unavailable, NULL);
         return;
     }
 
@@ -103,32 +109,38 @@ ngx_vmops_replied(void *data, redisReply *reply)
 {
     ngx_vmops_op_t *op = data;
 
-    ngx_int_t              code;
-    ngx_connection_t      *c;
-    ngx_vmops_reply_pt     next;
-    ngx_vmops_refusal_pt   refusal;
+    ngx_int_t          code;
+    ngx_connection_t  *c;
 
     c = op->request->connection;
 
-    next = op->reply;
-    refusal = op->refusal;
-
     op->call = NULL;
-    op->refusal = NULL;
 
     code = ngx_vmops_store_code(reply);
 
     if (code == NGX_VMOPS_STORE_OK) {
-        next(op, reply);
-
-    } else if (refusal && refusal(op, code, reply) == NGX_OK) {
-        /* the step has been ended there */
+        op->refusal = NULL;
+        op->reply(op, reply);
 
     } else {
-        ngx_vmops_refused(op, code, reply);
+        ngx_vmops_failed(op, code, reply);
     }
 
     ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_vmops_failed(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
+{
+    ngx_vmops_refusal_pt  refusal;
+
+    refusal = op->refusal;
+    op->refusal = NULL;
+
+    if (refusal == NULL || refusal(op, code, reply) != NGX_OK) {
+        ngx_vmops_refused(op, code, reply);
+    }
 }
 
 
@@ -232,7 +244,7 @@ ngx_vmops_item_text(redisReply *reply, ngx_uint_t i)
     item = ngx_vmops_item(reply, i);
 
     if (item->type != REDIS_REPLY_STRING && item->type != REDIS_REPLY_STATUS) {
-        return vmops_span(NULL, 0);
+        return vmops_span("", 0);
     }
 
     return vmops_span(item->str, item->len);
@@ -265,7 +277,7 @@ ngx_vmops_field(redisReply *record, const char *name)
     ngx_uint_t  i;
 
     if (record->type != REDIS_REPLY_ARRAY) {
-        return vmops_span(NULL, 0);
+        return vmops_span("", 0);
     }
 
     for (i = 0; i + 1 < record->elements; i += 2) {
@@ -274,7 +286,7 @@ ngx_vmops_field(redisReply *record, const char *name)
         }
     }
 
-    return vmops_span(NULL, 0);
+    return vmops_span("", 0);
 }
 
 

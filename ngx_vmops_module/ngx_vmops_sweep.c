@@ -57,6 +57,8 @@ static ngx_rbtree_node_t  ngx_vmops_active_sentinel;
 static ngx_queue_t        ngx_vmops_active_queue;
 static ngx_uint_t         ngx_vmops_active_n;
 
+static ngx_uint_t         ngx_vmops_again_n;
+
 
 void
 ngx_vmops_sweep_init(void)
@@ -309,6 +311,12 @@ ngx_vmops_again(ngx_vmops_function_e fn, vmops_span_t tenant,
     ngx_uint_t          i;
     ngx_vmops_again_t  *a;
 
+    if (ngx_vmops_again_n == VMOPS_REVOKE_AGAIN_MAX) {
+        ngx_log_error(NGX_LOG_WARN, ngx_vmops_worker.log, 0,
+                      "too many revocations at once: one is not repeated");
+        return;
+    }
+
     size = sizeof(ngx_vmops_again_t) + nargs * sizeof(vmops_span_t) + tenant.n;
 
     for (i = 0; i < nargs; i++) {
@@ -340,6 +348,7 @@ ngx_vmops_again(ngx_vmops_function_e fn, vmops_span_t tenant,
     a->event.log = ngx_vmops_worker.log;
 
     ngx_add_timer(&a->event, VMOPS_REVOKE_AGAIN_MS);
+    ngx_vmops_again_n++;
 }
 
 
@@ -359,5 +368,6 @@ ngx_vmops_again_handler(ngx_event_t *ev)
         return;
     }
 
+    ngx_vmops_again_n--;
     ngx_free(a);
 }
