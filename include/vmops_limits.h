@@ -19,7 +19,7 @@
 #define VMOPS_SETTINGS_MAX            65536   /* infra_settings_public */
 #define VMOPS_TARGET_URI_MAX          2048    /* RFC 9421 @target-uri */
 #define VMOPS_BEARER_MAX              256
-#define VMOPS_IDEMPOTENCY_KEY_MAX     255
+#define VMOPS_IDEMPOTENCY_KEY_MAX     128     /* visible ASCII */
 #define VMOPS_LIST_LIMIT_MIN          1
 #define VMOPS_LIST_LIMIT_MAX          200
 #define VMOPS_LIST_LIMIT_DEFAULT      50
@@ -37,6 +37,7 @@
 #define VMOPS_ACTIVE_MAX              65536   /* tenants known to be listed */
 #define VMOPS_LIVE_LINGER_MS          30000   /* subscribed after the last */
 #define VMOPS_LIVE_CHECK_MS           500     /* principals of streams */
+#define VMOPS_LIVE_RETRY_MS           1000    /* the store did not answer */
 #define VMOPS_SSE_PAGE                64      /* events of one write */
 
 /* names and ids */
@@ -193,6 +194,7 @@
 #define VMOPS_SWEEP_STEP              200     /* records of one call */
 #define VMOPS_ACTIVE_CACHE_S          60
 #define VMOPS_REVOKE_AGAIN_MS         3000
+#define VMOPS_REVOKE_AGAIN_MAX        1024    /* of a worker at once */
 #define VMOPS_EVENTS_MAX              100000
 #define VMOPS_AUDIT_SEAL_MS           2000
 #define VMOPS_AUDIT_ENTRY_MAX         4096

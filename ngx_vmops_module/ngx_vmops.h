@@ -393,6 +393,7 @@ ngx_int_t ngx_vmops_header_in(ngx_http_request_t *r, const char *lowcase,
     vmops_span_t *value);
 ngx_int_t ngx_vmops_arg(ngx_http_request_t *r, const char *name,
     vmops_span_t *value);
+ngx_uint_t ngx_vmops_prefer_wait(ngx_http_request_t *r);
 uint64_t ngx_vmops_now(void);                      /* Unix ms */
 ngx_msec_t ngx_vmops_left(ngx_msec_t when);
 vmops_span_t ngx_vmops_dup(ngx_pool_t *pool, vmops_span_t s);

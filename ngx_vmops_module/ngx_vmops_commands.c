@@ -430,7 +430,8 @@ ngx_vmops_command_members(vmops_jw_t *w, redisReply *record)
     ngx_vmops_command_progress(w, record);
     ngx_vmops_command_error(w, record);
     ngx_vmops_command_secrets(w, record);
-    vmops_jw_kbool(w, "recovered", ngx_vmops_field_is(record, "recovered", "1"));
+    vmops_jw_kbool(w, "recovered",
+                   ngx_vmops_field_is(record, "recovered", "1"));
 }
 
 

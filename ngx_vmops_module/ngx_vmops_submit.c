@@ -28,9 +28,12 @@ typedef struct {
     unsigned                has_idem:1;
 
     ngx_uint_t              wait_s;
-    unsigned                submitted:1;   /* the call is on its way */
-    unsigned                accepted:1;    /* and came back */
+    ngx_msec_t              until;
+    vmops_span_t            known;         /* AgentCommand, as seen last */
+    unsigned                submitted:1;
+    unsigned                accepted:1;
     unsigned                ended:1;       /* the event of its end was seen */
+    unsigned                over:1;        /* the time to wait */
 } ngx_vmops_submit_t;
 
 
@@ -40,17 +43,20 @@ static ngx_int_t ngx_vmops_submit_params(ngx_vmops_op_t *op,
     ngx_vmops_submit_t *s);
 static ngx_int_t ngx_vmops_submit_idem(ngx_vmops_op_t *op,
     ngx_vmops_submit_t *s);
-static ngx_uint_t ngx_vmops_prefer_wait(ngx_http_request_t *r);
 static void ngx_vmops_submit_send(ngx_vmops_op_t *op);
 static vmops_span_t ngx_vmops_submit_mac(ngx_vmops_op_t *op,
     ngx_vmops_submit_t *s, uint64_t iat, uint64_t exp);
 static void ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply);
+static void ngx_vmops_submit_wait(ngx_vmops_op_t *op, redisReply *record,
+    ngx_uint_t replay);
 static void ngx_vmops_submit_ready(ngx_vmops_op_t *op);
 static void ngx_vmops_submit_message(ngx_vmops_op_t *op, vmops_span_t message);
 static void ngx_vmops_submit_ended(ngx_vmops_op_t *op);
 static void ngx_vmops_submit_end(ngx_vmops_op_t *op, ngx_vmops_end_e why);
 static void ngx_vmops_submit_look(ngx_vmops_op_t *op, ngx_vmops_step_pt next);
 static void ngx_vmops_submit_looked(ngx_vmops_op_t *op);
+static ngx_int_t ngx_vmops_submit_refused(ngx_vmops_op_t *op, ngx_int_t code,
+    redisReply *reply);
 static void ngx_vmops_submit_answer(ngx_vmops_op_t *op);
 
 
@@ -97,6 +103,7 @@ ngx_vmops_submit(ngx_vmops_op_t *op)
     s->command.pool = op->request->pool;
     s->command.id = ngx_vmops_new_id(op->request->pool);
     s->wait_s = ngx_vmops_prefer_wait(op->request);
+    s->until = ngx_current_msec + s->wait_s * 1000;
 
     ngx_vmops_sweep_active(op->tenant);
 
@@ -223,7 +230,7 @@ ngx_vmops_submit_idem(ngx_vmops_op_t *op, ngx_vmops_submit_t *s)
     }
 
     for (i = 0; i < key.n; i++) {
-        if (key.p[i] < 0x20 || key.p[i] > 0x7e) {
+        if (key.p[i] <= 0x20 || key.p[i] > 0x7e) {
             goto invalid;
         }
     }
@@ -262,53 +269,6 @@ invalid:
     ngx_vmops_problem(op, VMOPS_PROBLEM_invalid_header);
 
     return NGX_ERROR;
-}
-
-
-/*
- * Prefer: wait=N among other preferences; what cannot be understood is ignored
- * (RFC 7240 section 2), more than the maximum is the maximum.
- */
-
-static ngx_uint_t
-ngx_vmops_prefer_wait(ngx_http_request_t *r)
-{
-    size_t        n;
-    uint64_t      seconds;
-    vmops_span_t  prefer;
-
-    if (ngx_vmops_header_in(r, "prefer", &prefer) != NGX_OK) {
-        return 0;
-    }
-
-    while (prefer.n) {
-
-        for (n = 0; n < prefer.n; n++) {
-            if (prefer.p[n] == ',' || prefer.p[n] == ' ') {
-                break;
-            }
-        }
-
-        if (n > sizeof("wait=") - 1
-            && ngx_strncasecmp((u_char *) prefer.p, (u_char *) "wait=",
-                               sizeof("wait=") - 1)
-               == 0)
-        {
-            if (vmops_dec_parse(vmops_span(prefer.p + 5, n - 5), UINT32_MAX,
-                                &seconds)
-                != 0)
-            {
-                return 0;
-            }
-
-            return ngx_min(seconds, VMOPS_WAIT_MAX_S);
-        }
-
-        n += n < prefer.n;
-        prefer = vmops_span(prefer.p + n, prefer.n - n);
-    }
-
-    return 0;
 }
 
 
@@ -415,39 +375,60 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
 {
     ngx_vmops_submit_t *s = op->data;
 
-    ngx_uint_t     final;
+    ngx_uint_t     final, replay;
     redisReply    *record;
     vmops_span_t   id;
 
     s->accepted = 1;
 
     record = ngx_vmops_item(reply, 2);
+
+    replay = ngx_vmops_item_int(reply, 1) == 0;
     final = ngx_vmops_command_final(ngx_vmops_field(record, "status"));
+    id = ngx_vmops_dup(op->request->pool, ngx_vmops_field(record,
+                                                          "command_id"));
 
-    id = ngx_vmops_field(record, "command_id");
+    /* of a replay it is that of another request */
 
-    if (!vmops_span_eq(id, s->command.id)) {
-        /* a replay: the command of another request */
-        s->command.id = ngx_vmops_dup(op->request->pool, id);
-        s->ended = 1;
+    s->command.id = id;
+    ngx_vmops_location(op, "/vm-ops/commands/", id);
+
+    if (s->wait_s && !final) {
+        ngx_vmops_submit_wait(op, record, replay);
+        return;
     }
 
-    ngx_vmops_location(op, "/vm-ops/commands/", s->command.id);
-
-    if (final) {
+    if (replay) {
         ngx_vmops_submit_look(op, ngx_vmops_submit_answer);
         return;
     }
 
-    if (s->wait_s == 0) {
-        ngx_vmops_answer(op, NGX_HTTP_ACCEPTED, ngx_vmops_command_new_draw,
-                         record);
+    ngx_vmops_answer(op, NGX_HTTP_ACCEPTED, ngx_vmops_command_new_draw, record);
+}
+
+
+static void
+ngx_vmops_submit_wait(ngx_vmops_op_t *op, redisReply *record,
+    ngx_uint_t replay)
+{
+    ngx_vmops_submit_t *s = op->data;
+
+    /* what is answered if the store is away in the end */
+
+    if (ngx_vmops_draw(op->request->pool, op, ngx_vmops_command_new_draw,
+                       record, &s->known)
+        != NGX_OK)
+    {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
         return;
     }
 
-    ngx_vmops_live_timer(op, s->wait_s * 1000);
+    s->command.refused = ngx_vmops_submit_refused;
 
-    if (s->ended) {
+    ngx_vmops_live_timer(op, ngx_vmops_left(s->until));
+
+    if (replay || s->ended) {
+        /* its end may have been said before we knew that it is the one */
         ngx_vmops_submit_look(op, ngx_vmops_submit_looked);
     }
 }
@@ -471,7 +452,6 @@ ngx_vmops_submit_ready(ngx_vmops_op_t *op)
 
     /* its end may have been said while nobody listened */
 
-    s->ended = 1;
     ngx_vmops_submit_ended(op);
 }
 
@@ -500,18 +480,19 @@ ngx_vmops_submit_message(ngx_vmops_op_t *op, vmops_span_t message)
 
     for (n = 0; p + n < last && p[n] != ' '; n++) { /* void */ }
 
-    if (!ngx_vmops_command_final(vmops_span(p, n))) {
-        return;
+    if (ngx_vmops_command_final(vmops_span(p, n))) {
+        ngx_vmops_submit_ended(op);
     }
-
-    s->ended = 1;
-    ngx_vmops_submit_ended(op);
 }
 
 
 static void
 ngx_vmops_submit_ended(ngx_vmops_op_t *op)
 {
+    ngx_vmops_submit_t *s = op->data;
+
+    s->ended = 1;
+
     /* a call that is under way sees to it when it is back */
 
     if (op->call == NULL) {
@@ -530,15 +511,31 @@ ngx_vmops_submit_end(ngx_vmops_op_t *op, ngx_vmops_end_e why)
         return;
     }
 
-    if (!s->submitted) {
+    if (why == NGX_VMOPS_END_EXIT) {
+        /* no waiting, as if nobody had asked for it */
+        s->wait_s = 0;
+
+        if (!s->submitted) {
+            ngx_vmops_live_close(op);
+            ngx_vmops_submit_send(op);
+            return;
+        }
+
+        if (!s->accepted) {
+            return;
+        }
+
+    } else if (!s->submitted) {
         ngx_vmops_problem(op, VMOPS_PROBLEM_store_unavailable);
+        return;
+
+    } else if (ngx_vmops_left(s->until)) {
+        ngx_vmops_live_timer(op, ngx_vmops_left(s->until));
+        ngx_vmops_submit_ended(op);
         return;
     }
 
-    if (!s->accepted) {
-        s->wait_s = 0;
-        return;
-    }
+    s->over = 1;
 
     if (op->call) {
         vmops_redis_detach(op->call);
@@ -571,9 +568,37 @@ ngx_vmops_submit_looked(ngx_vmops_op_t *op)
         return;
     }
 
+    s->known = s->command.json;
+
     if (s->ended) {
         ngx_vmops_submit_look(op, ngx_vmops_submit_looked);
     }
+}
+
+
+/* the command is accepted, whether the store is there now or not */
+
+static ngx_int_t
+ngx_vmops_submit_refused(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
+{
+    ngx_vmops_submit_t *s = op->data;
+
+    if (code != VMOPS_PROBLEM_store_unavailable) {
+        return NGX_DECLINED;
+    }
+
+    if (s->over) {
+        s->command.json = s->known;
+        s->command.final = 0;
+
+        ngx_vmops_submit_answer(op);
+        return NGX_OK;
+    }
+
+    ngx_vmops_live_timer(op, ngx_min(ngx_vmops_left(s->until),
+                                     VMOPS_LIVE_RETRY_MS));
+
+    return NGX_OK;
 }
 
 
