@@ -35,6 +35,19 @@ cli_say(const char *format, ...)
 
 
 void
+cli_show(const char *format, ...)
+{
+    FILE    *to = cli_json ? stderr : stdout;
+    va_list  args;
+
+    va_start(args, format);
+    vfprintf(to, format, args);
+    va_end(args);
+    fflush(to);
+}
+
+
+void
 cli_begin(vmops_jw_t *w)
 {
     vmops_jw_init(w, out, sizeof(out));

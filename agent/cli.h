@@ -94,6 +94,9 @@ int cli_route_fail(const net_fail_t *fail, const char *host);
 /* For people only: nothing with --json. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* What a question is about: with --json, too, and then on standard error. */
+void cli_show(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* The document: an object is open between these. */
 void cli_begin(vmops_jw_t *w);
 int cli_end(vmops_jw_t *w);

@@ -112,10 +112,10 @@ say_shown(const endpoint_t *ep, unsigned kind, const shown_t *shown,
     endpoint_pin_format(pin, shown->spki);
     route_cert_format(cert, shown->cert);
 
-    cli_say("%s:%u shows this key:\n  %s\n", ep->host, ep->port, pin);
+    cli_show("%s:%u shows this key:\n  %s\n", ep->host, ep->port, pin);
     if (vmops_kind_family(kind) == VMOPS_FAMILY_PROXMOX) {
-        cli_say("Its certificate, as Proxmox VE's own pages show it "
-                "(node, System, Certificates):\n  %s\n", cert);
+        cli_show("Its certificate, as Proxmox VE's own pages show it "
+                 "(node, System, Certificates):\n  %s\n", cert);
     }
 }
 

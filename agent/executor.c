@@ -39,7 +39,8 @@ next_job(executor_t *x)
             }
         }
 
-        if (before == job) {
+        /* a cancelled one only has to be told so */
+        if (before == job || job->cancelled) {
             return job;
         }
     }
@@ -162,6 +163,7 @@ executor_cancel(executor_t *x, const vmops_uuid_t *id)
         }
     }
 
+    plat_cond_broadcast(x->cond);
     plat_mutex_unlock(x->mutex);
 }
 

@@ -184,7 +184,7 @@ vmops_do_proxmox_status(act_t *act)
 
         } else if (rc == PVE_REFUSED) {
             pve_refused(&pve, &reply);
-            again = pve_moved(&pve, &reply) == 1;
+            again = pve_moved(&pve, reply.reason) == 1;
         }
     }
 

@@ -60,11 +60,11 @@ void pve_guest_path(char path[PVE_PATH_MAX], const pve_t *pve,
     const char *rest);
 
 /*
- * After an answer that says the guest is not on that node: 1 if it is on
- * another one, which pve->node is from now on; 0 otherwise, or -1 with the
- * end set.
+ * A reason or an exit status: if it says that the guest is not on this node, 1
+ * when it is on another one, which pve->node is from now on, or -1 with the
+ * end set.  0: it says something else.
  */
-int pve_moved(pve_t *pve, const pve_reply_t *reply);
+int pve_moved(pve_t *pve, const char *text);
 
 /* Sets the end from a refusal. */
 void pve_refused(pve_t *pve, const pve_reply_t *reply);

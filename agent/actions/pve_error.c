@@ -146,12 +146,12 @@ find_node(pve_t *pve, char node[VMOPS_NODE_MAX + 1])
 
 
 int
-pve_moved(pve_t *pve, const pve_reply_t *reply)
+pve_moved(pve_t *pve, const char *text)
 {
     int   rc;
     char  node[VMOPS_NODE_MAX + 1];
 
-    if (!is_elsewhere(reply->reason)) {
+    if (!is_elsewhere(text)) {
         return 0;
     }
 
@@ -160,8 +160,10 @@ pve_moved(pve_t *pve, const pve_reply_t *reply)
         return -1;
     }
 
+    /* the end, unless the next try finds it there */
+    act_fail(pve->act, VMOPS_CMDERR_vm_not_found, VMOPS_STAGE_HTTP, NULL);
+
     if (rc == 0 || strcmp(node, pve->node) == 0) {
-        act_fail(pve->act, VMOPS_CMDERR_vm_not_found, VMOPS_STAGE_HTTP, NULL);
         return -1;
     }
 

@@ -18,6 +18,7 @@
 #define LOG_AFTER_MS   1000     /* a short task's log is read at its end */
 #define STOP_WAIT_MS   10000
 #define EXIT_MAX       512
+#define MOVES_MAX      4        /* a guest that moves again and again */
 
 typedef enum {
     TASK_ENDED = 0,         /* task->exit says how */
@@ -312,9 +313,17 @@ write_result(pve_t *pve, const task_t *t)
 }
 
 
-/* 0: the end is set; 1: the guest was locked, and it can be tried again */
+/* What a task, or the request for one, came to. */
 
-static int
+typedef enum {
+    TRY_ENDED = 0,          /* the end is set */
+    TRY_LOCKED,             /* the guest is locked: again, a little later */
+    TRY_ELSEWHERE,          /* the guest is on another node: again, there */
+    TRY_BEGUN               /* act->upid is the task */
+} try_t;
+
+
+static try_t
 judge_exit(pve_t *pve, const task_t *t)
 {
     char                    detail[VMOPS_CODE_MAX + 1] = "";
@@ -332,17 +341,24 @@ judge_exit(pve_t *pve, const task_t *t)
         act_fail(act, VMOPS_CMDERR_cancelled, -1, NULL);
 
     } else {
-        pve_judge(t->exit, &code, detail);
-        act_fail(act, code, -1, detail[0] != '\0' ? detail : NULL);
+        switch (pve_moved(pve, t->exit)) {
+
+        case 1:
+            return TRY_ELSEWHERE;
+
+        case 0:
+            pve_judge(t->exit, &code, detail);
+            act_fail(act, code, -1, detail[0] != '\0' ? detail : NULL);
+        }
 
         if (code == VMOPS_CMDERR_vm_locked) {
-            return 1;
+            return TRY_LOCKED;
         }
     }
 
     write_result(pve, t);
 
-    return 0;
+    return TRY_ENDED;
 }
 
 
@@ -365,9 +381,9 @@ lost(act_t *act, const task_t *t)
 }
 
 
-/* Follows what act->upid names; as judge_exit(). */
+/* Follows what act->upid names. */
 
-static int
+static try_t
 task_end(pve_t *pve)
 {
     task_t  t;
@@ -375,98 +391,105 @@ task_end(pve_t *pve)
     if (task_open(&t, pve, pve->act->upid) != 0) {
         act_fail(pve->act, VMOPS_CMDERR_target_error, VMOPS_STAGE_HTTP,
                  "bad_upid");
-        return 0;
+        return TRY_ENDED;
     }
 
     if (follow(pve, &t) == TASK_LOST) {
         lost(pve->act, &t);
-        return 0;
+        return TRY_ENDED;
     }
 
     return judge_exit(pve, &t);
 }
 
 
-/* The POST: 0: act->upid is the task; 1: locked; -1: the end is set */
+/* The POST. */
 
-static int
+static try_t
 begin(pve_t *pve, const char *rest, const char *form)
 {
-    int           moved;
     char          path[PVE_PATH_MAX];
+    act_t        *act = pve->act;
     pve_reply_t   reply;
     vmops_span_t  upid;
 
-    for ( ;; ) {
-
-        if (act_interrupted(pve->act) != 0 || act_effect(pve->act) != 0) {
-            return -1;
-        }
-
-        pve_guest_path(path, pve, rest);
-
-        switch (pve_call(pve, PVE_CHANGE, "POST", path, form, &reply)) {
-
-        case PVE_OK:
-            if (vmops_json_str(reply.data, &upid) == 0) {
-                return act_task(pve->act, upid);
-            }
-            act_fail(pve->act, VMOPS_CMDERR_target_error, VMOPS_STAGE_HTTP,
-                     "no_upid");
-            return -1;
-
-        case PVE_ENDED:
-            return -1;
-
-        case PVE_REFUSED:
-            pve_refused(pve, &reply);
-            if (pve->act->end.error == VMOPS_CMDERR_vm_locked) {
-                return 1;
-            }
-            moved = pve_moved(pve, &reply);
-            if (moved != 1) {
-                return -1;
-            }
-        }
+    if (act_interrupted(act) != 0 || act_effect(act) != 0) {
+        return TRY_ENDED;
     }
+
+    pve_guest_path(path, pve, rest);
+
+    switch (pve_call(pve, PVE_CHANGE, "POST", path, form, &reply)) {
+
+    case PVE_OK:
+        if (vmops_json_str(reply.data, &upid) == 0) {
+            return act_task(act, upid) == 0 ? TRY_BEGUN : TRY_ENDED;
+        }
+        act_fail(act, VMOPS_CMDERR_target_error, VMOPS_STAGE_HTTP, "no_upid");
+        return TRY_ENDED;
+
+    case PVE_REFUSED:
+        pve_refused(pve, &reply);
+        if (act->end.error == VMOPS_CMDERR_vm_locked) {
+            return TRY_LOCKED;
+        }
+        return pve_moved(pve, reply.reason) == 1 ? TRY_ELSEWHERE : TRY_ENDED;
+
+    case PVE_ENDED:
+        break;
+    }
+
+    return TRY_ENDED;
+}
+
+
+/* Waits for the next try; -1: the end is set, vm_locked where time is over. */
+
+static int
+wait_for_lock(act_t *act, uint64_t *wait)
+{
+    uint64_t   now = plat_boot_ms();
+    outcome_t  locked = act->end;
+
+    if (act->deadline < now + *wait * 2) {
+        return -1;
+    }
+
+    act_progress(act, -1, "locked", vmops_span_str(act->detail));
+
+    if (act_wait(act, *wait) != 0) {
+        return -1;
+    }
+
+    act->end = locked;
+    *wait = *wait * 2 < LOCK_MAX_MS ? *wait * 2 : LOCK_MAX_MS;
+
+    return 0;
 }
 
 
 void
 pve_task(pve_t *pve, const char *rest, const char *form)
 {
-    int        rc;
+    int        moves = 0;
+    try_t      came;
+    uint64_t   wait = LOCK_MIN_MS;
     act_t     *act = pve->act;
-    uint64_t   left, now, wait = LOCK_MIN_MS;
-    outcome_t  locked;
 
     for ( ;; ) {
+        came = act->upid.p != NULL ? TRY_BEGUN : begin(pve, rest, form);
 
-        rc = act->upid.p != NULL ? 0 : begin(pve, rest, form);
-
-        if (rc == 0) {
-            rc = task_end(pve);
+        if (came == TRY_BEGUN) {
+            came = task_end(pve);
         }
-        if (rc != 1) {
+
+        if (came == TRY_ENDED
+            || (came == TRY_LOCKED && wait_for_lock(act, &wait) != 0)
+            || (came == TRY_ELSEWHERE && moves++ == MOVES_MAX))
+        {
             return;
         }
 
-        /* the end of a guest that stays locked is vm_locked, not timeout */
-        now = plat_boot_ms();
-        left = act->deadline > now ? act->deadline - now : 0;
-        if (left < wait * 2) {
-            return;
-        }
-
-        locked = act->end;
         act->upid = vmops_span(NULL, 0);
-        act_progress(act, -1, "locked", vmops_span_str(act->detail));
-
-        if (act_wait(act, wait) != 0) {
-            return;
-        }
-
-        act->end = locked;
-        wait = wait * 2 < LOCK_MAX_MS ? wait * 2 : LOCK_MAX_MS;
     }
 }

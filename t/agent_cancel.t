@@ -1,0 +1,63 @@
+# A cancelled order: a running task is stopped at the hypervisor, one that
+# waits does not begin, and orders for other guests go on.
+
+use strict;
+use warnings;
+
+use VMOps;
+use VMOps::Site;
+
+my $s = VMOps->stack;
+my $site = VMOps::Site->new($s, tenant => 'acme');
+my $pve = $site->pve;
+
+$pve->control('POST', 'tasks/next', { type => 'qmstart', vmid => 100,
+                                      duration => 20_000 });
+my $running = $site->command('start', wait => 0)->{json}{command_id};
+wait_for { requests(100, 'start') } 10, 'the task';
+my $waiting = $site->command('stop', wait => 0)->{json}{command_id};
+
+# another guest is not held up
+
+my $other = $site->add_vm(vmid => 200, guest => 'lxc');
+$site->bind($other, $site->secret_ref);
+my $began = Time::HiRes::time();
+is $site->command('start', json => { vm_uuid => $other })->{json}{status},
+    'succeeded', 'another guest\'s order runs beside it';
+is get($running)->{status}, 'running', 'while this one goes on';
+is requests(100, 'stop'), 0, 'the next one for the same guest waits';
+
+cancel($waiting);
+is final($waiting)->{status}, 'cancelled', 'the one that waits is cancelled';
+is requests(100, 'stop'), 0, 'and has never begun';
+
+cancel($running);
+my $end = final($running);
+is "$end->{status} $end->{error}{code}", 'cancelled cancelled',
+    'the running one is cancelled';
+cmp_ok Time::HiRes::time() - $began, '<', 15, 'long before its task\'s end';
+is $pve->guest(100)->{status}, 'stopped', 'its task was stopped';
+
+is $site->command('start')->{json}{status}, 'succeeded',
+    'the guest takes orders again';
+
+done_testing;
+
+sub cancel {
+    my ($id) = @_;
+    is $site->rest(POST => "/vm-ops/commands/$id/cancel")->{status}, 202,
+        'cancel is taken';
+}
+
+sub requests {
+    my ($vmid, $op) = @_;
+    return scalar $pve->effects(vmid => $vmid, op => $op, event => 'request');
+}
+
+sub get { return $site->rest(GET => "/vm-ops/commands/$_[0]")->{json} }
+
+sub final {
+    my ($id) = @_;
+    wait_for { get($id)->{finished_at} } 20, "the end of $id";
+    return get($id);
+}
