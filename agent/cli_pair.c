@@ -393,8 +393,8 @@ cli_unpair(cli_t *cli)
     rc = cli_agent_open(&a, cli, CLI_CHANGE);
 
     if (rc == EXIT_OK && yes == NULL) {
-        cli_say("The keys of this agent will be deleted; every secret made "
-                "here has to be entered again elsewhere.\n");
+        cli_show("The keys of this agent will be deleted; every secret made "
+                 "here has to be entered again elsewhere.\n");
         rc = cli_confirm("Delete them? [y/N] ", "--yes");
     }
 
