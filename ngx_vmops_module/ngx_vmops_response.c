@@ -226,6 +226,9 @@ ngx_vmops_send(ngx_vmops_op_t *op, ngx_uint_t status, const char *type,
 
     r = op->request;
 
+    /* a body that was not read is not asked for now */
+    r->expect_tested = 1;
+
     if (ngx_http_discard_request_body(r) != NGX_OK
         || ngx_vmops_headers(op, status, type) != NGX_OK)
     {
@@ -244,9 +247,6 @@ ngx_vmops_send(ngx_vmops_op_t *op, ngx_uint_t status, const char *type,
     }
 
     r->header_only = r->header_only || status == NGX_HTTP_NO_CONTENT;
-
-    /* If-Match was the call's own: nginx would compare it with this answer */
-    r->disable_not_modified = 1;
 
     rc = ngx_http_send_header(r);
 

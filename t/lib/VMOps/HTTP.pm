@@ -61,7 +61,8 @@ sub request {
     my $answer = { status => $res->code, headers => \%headers,
                    body => $res->body, ms => $ms };
     $answer->{json} = $json->decode($res->body)
-        if ($headers{'content-type'} // '') =~ m{^application/(?:[\w.]+\+)?json\b};
+        if length $res->body
+            && ($headers{'content-type'} // '') =~ m{^application/(?:[\w.]+\+)?json\b};
     return $answer;
 }
 
