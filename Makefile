@@ -56,7 +56,8 @@ OPT      := -g -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) \
             $(if $(filter clang%,$(CC)),,-Wno-format-truncation \
             -Wno-maybe-uninitialized -Wno-stringop-truncation)
 LDFLAGS  := -pie -fsanitize=$(SAN:fuzzer-no-link%=fuzzer%)
-NGX_LD   := -fsanitize=$(SAN)
+# kept in memory, a module can be named in what is reported at the end
+NGX_LD   := -fsanitize=$(SAN) -Wl,-z,nodelete
 endif
 
 CFLAGS   := -std=gnu11 -fPIE $(WARN) $(OPT)

@@ -61,6 +61,9 @@ $SIG{INT} = $SIG{TERM} = sub { exit 1 };    # END stops what runs
 
 sub top { $TOP }
 
+# a file of the build tree under test: VMOPS_BUILD, or build/
+sub built { ($ENV{VMOPS_BUILD} // "$TOP/build") . "/$_[0]" }
+
 # ROUNDS=full makes tests take their time: rounds(ci => 200, full => 20000)
 sub rounds {
     my (%number) = @_;

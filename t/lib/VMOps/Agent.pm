@@ -20,7 +20,7 @@ use VMOps::Process qw(run_command spawn wait_for);
 use constant { ONLINE_S => 20, STOP_S => 15 };
 
 sub binary {
-    my $path = $ENV{VMOPS_AGENT} // VMOps::top() . '/build/agent/vmops-agent';
+    my $path = $ENV{VMOPS_AGENT} // VMOps::built('agent/vmops-agent');
     return abs_path($path) // croak "$path is missing: make agent";
 }
 

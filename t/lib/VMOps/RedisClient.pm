@@ -1,7 +1,7 @@
 package VMOps::RedisClient;
 
 # A redis-server and an nginx with the test module t/ngx_redis, in a folder of
-# their own, for the tests of common/ngx.  NGINX_SRC: see t/ngx_redis/build.
+# their own, for the tests of common/ngx.
 
 use strict;
 use warnings;
@@ -16,19 +16,6 @@ use POSIX qw(WNOHANG);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-# a module's table of names has the same symbol as nginx' own
-$ENV{ASAN_OPTIONS} = join ':', grep { defined } $ENV{ASAN_OPTIONS},
-                     'detect_odr_violation=0';
-
-# a worker does not free its connections
-
-my $lsan = tempdir('vmops-lsan-XXXXXX', TMPDIR => 1, CLEANUP => 1)
-           . '/suppressions';
-open my $supp, '>', $lsan or die $!;
-print $supp "leak:ngx_event_process_init\n";
-close $supp;
-$ENV{LSAN_OPTIONS} = "suppressions=$lsan:print_suppressions=0";
-
 my $top = abs_path(dirname(__FILE__) . '/../../..');
 
 sub new {
@@ -38,13 +25,21 @@ sub new {
     die "the test module does not build\n" if $? || $so !~ /\.so$/;
     chomp $so;
 
-    my $nginx = dirname($so) . '/nginx';
-    $nginx = '/usr/sbin/nginx' unless -x $nginx;
-
     return bless {
-        so => $so, nginx => $nginx, dir => tempdir('vmops-redis-XXXXXX',
+        so => $so, nginx => nginx(), dir => tempdir('vmops-redis-XXXXXX',
         TMPDIR => 1, CLEANUP => 1), owner => $$,
     }, $class;
+}
+
+# the one that the build tree is for
+
+sub nginx {
+    my $build = $ENV{VMOPS_BUILD} // "$top/build";
+
+    open my $f, '<', "$build/config.mk" or die "$build/config.mk: $!";
+    my ($path) = join('', <$f>) =~ /^NGINX = (\S+)$/m or die 'no NGINX';
+
+    return $path;
 }
 
 sub top { return $top }
