@@ -103,19 +103,21 @@ secret_form_endpoint(endpoint_t *ep, const secret_kind_t *k,
 }
 
 
+/* Whoever is asked has to see it, with --json, too. */
+
 static void
 say_shown(const endpoint_t *ep, unsigned kind, const shown_t *shown,
-    char pin[ENDPOINT_PIN_TEXT + 1])
+    const char *pin, int asked)
 {
-    char  cert[ROUTE_CERT_TEXT + 1];
+    char    cert[ROUTE_CERT_TEXT + 1];
+    void  (*say)(const char *format, ...) = asked ? cli_show : cli_say;
 
-    endpoint_pin_format(pin, shown->spki);
     route_cert_format(cert, shown->cert);
 
-    cli_show("%s:%u shows this key:\n  %s\n", ep->host, ep->port, pin);
+    say("%s:%u shows this key:\n  %s\n", ep->host, ep->port, pin);
     if (vmops_kind_family(kind) == VMOPS_FAMILY_PROXMOX) {
-        cli_show("Its certificate, as Proxmox VE's own pages show it "
-                 "(node, System, Certificates):\n  %s\n", cert);
+        say("Its certificate, as Proxmox VE's own pages show it "
+            "(node, System, Certificates):\n  %s\n", cert);
     }
 }
 
@@ -142,7 +144,8 @@ secret_form_pin(endpoint_t *ep, unsigned kind, const secret_form_t *o,
     }
 
     *shown = probe.shown;
-    say_shown(ep, kind, shown, pin);
+    endpoint_pin_format(pin, shown->spki);
+    say_shown(ep, kind, shown, pin, o->pin == NULL && o->accept == NULL);
 
     if (o->pin != NULL) {
         if (memcmp(wanted, shown->spki, 32) != 0) {

@@ -243,6 +243,21 @@ sub ctl {
         s => encode_base64url($self->{key}->sign_message($signed)) });
 }
 
+# any message to the agent
+sub say {
+    my ($self, $message) = @_;
+    $self->wait_online;
+    $self->_say($self->{online}, $message);
+}
+
+# closes the agent's connection
+sub cut {
+    my ($self, $code) = @_;
+    $self->wait_online;
+    my $tx = delete $self->{online};
+    $code ? $tx->finish($code) : $tx->finish;
+}
+
 sub send_order { $_[0]->send_frame($_[0]->frame($_[1])) }
 
 sub wait_online {
@@ -364,8 +379,23 @@ sub stop {
     delete $self->{server}{online};
 }
 
+# waits for its end; the exit code
+sub wait_exit {
+    my ($self) = @_;
+    my $pid = delete $self->{pid};
+    my $status;
+    $self->{server}->until(sub {
+        return 0 if waitpid($pid, WNOHANG) != $pid;
+        $status = $?;
+        return 1;
+    }, 'the agent to end');
+    delete $self->{server}{online};
+    return $status >> 8;
+}
+
 sub DESTROY {
     my ($self) = @_;
+    local $?;
     if (my $pid = $self->{pid}) {
         kill 'KILL', $pid;
         waitpid $pid, 0;
