@@ -143,6 +143,7 @@ $order = $a->cmd;
 is_deeply $order->{target}, {}, 'an endpoint call has no VM';
 is $order->{secrets}[0]{ref}, $g->secret, 'and the secret it names';
 $a->result($order);
+$a->receive('result.ok');
 $g->wait_command($id, 'succeeded');
 
 # many at once arrive in order
@@ -153,6 +154,8 @@ is_deeply [map { $_->{id} } @orders], \@ids, '50 commands in their order';
 is_deeply [map { $_->{seq} } @orders],
     [$orders[0]{seq} .. $orders[0]{seq} + 49], 'with growing seq';
 $a->result($_) for reverse @orders;
+is_deeply [map { $a->receive('result.ok')->{id} } @orders], [reverse @ids],
+    'their results in any';
 $g->wait_command($_, 'succeeded') for @ids;
 is $g->admin('ZCARD', $g->agent_key . '/queue'), 0, 'nothing stays queued';
 

@@ -23,6 +23,7 @@ use Cwd qw(abs_path);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use MIME::Base64 qw(encode_base64url);
+use POSIX qw(WNOHANG);
 use Time::HiRes qw(time);
 
 use VMOps;
@@ -85,12 +86,14 @@ sub write_file {
     close $file or croak "$path: $!";
 }
 
-sub module { $ENV{VMOPS_WS_MODULE}
-             // "$TOP/build/modules/ngx_agents_ws_module.so" }
+# what was built: VMOPS_BUILD names another tree, e.g. one with sanitizers
+sub build { $ENV{VMOPS_BUILD} // "$TOP/build" }
+
+sub module { build() . '/modules/ngx_agents_ws_module.so' }
 
 sub nginx {
-    my $config = VMOps::slurp("$TOP/build/config.mk");
-    my ($path) = $config =~ /^NGINX = (\S+)$/m or croak 'no NGINX';
+    my ($path) = VMOps::slurp(build() . '/config.mk') =~ /^NGINX = (\S+)$/m
+        or croak 'config.mk names no nginx';
     return $path =~ m{^/} ? $path : "$TOP/$path";
 }
 
@@ -150,12 +153,14 @@ sub run {
     my ($self) = @_;
     $self->{port} //= free_port();
     write_file("$self->{dir}/nginx.conf", $self->conf);
-    $self->{pid} = spawn([nginx(), '-p', $self->{dir}, '-c',
-                          "$self->{dir}/nginx.conf"],
+    $self->{pid} = spawn([nginx(), '-p', $self->{dir},
+                          '-c', "$self->{dir}/nginx.conf",
+                          '-e', "$self->{dir}/error.log"],
                          "$self->{dir}/nginx.out");
     wait_for {
-        my $found = grep { /^\w+$/ } @{ $self->live };
-        $found >= ($self->{opt}{workers} // 1) || !kill 0, $self->{pid};
+        croak 'nginx did not start: ', VMOps::slurp("$self->{dir}/nginx.out")
+            if waitpid($self->{pid}, WNOHANG) == $self->{pid};
+        @{ $self->live } >= ($self->{opt}{workers} // 1);
     } SECONDS, 'nginx and its beat';
 }
 
