@@ -209,11 +209,15 @@ ngx_vmops_body_take(ngx_vmops_op_t *op)
 
         n = ngx_buf_in_memory(b) ? (size_t) (b->last - b->pos) : 0;
 
+        if (n == 0) {
+            continue;
+        }
+
         if (n > VMOPS_BODY_MAX - op->body.len) {
             return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
         }
 
-        if (n && ngx_vmops_body_room(op, n) != NGX_OK) {
+        if (ngx_vmops_body_room(op, n) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
