@@ -30,7 +30,7 @@
 #define NGX_AGENTS_WS_SLOTS      256
 
 #define NGX_AGENTS_WS_READ       65536     /* bytes of one recv() */
-#define NGX_AGENTS_WS_READS      8         /* of one socket, then others' turn */
+#define NGX_AGENTS_WS_READS      8         /* of one socket in a row */
 #define NGX_AGENTS_WS_TEXT       131072    /* room to build one message */
 
 #define NGX_AGENTS_WS_CALLS      32        /* of one session, not answered */
@@ -291,6 +291,14 @@ void ngx_agents_ws_timer(ngx_event_t *ev, ngx_event_handler_pt handler);
 /* ngx_agents_ws_handshake.c */
 
 ngx_int_t ngx_agents_ws_handler(ngx_http_request_t *r);
+ngx_int_t ngx_agents_ws_header(ngx_http_request_t *r, const char *name,
+    const u_char *value, size_t len);
+
+/* ngx_agents_ws_accept.c */
+
+ngx_int_t ngx_agents_ws_accept(ngx_http_request_t *r, ngx_str_t *key);
+ngx_agents_ws_address_t *ngx_agents_ws_address(ngx_connection_t *c,
+    ngx_uint_t create);
 void ngx_agents_ws_hello_free(ngx_agents_ws_session_t *s);
 
 /* ngx_agents_ws_session.c: the life of a socket */
@@ -311,8 +319,8 @@ void ngx_agents_ws_flushed(ngx_agents_ws_session_t *s);
 
 /*
  * Queues a frame and sends what it can.  command: untaken if the frame does not
- * leave, or NULL.  NGX_OK, or NGX_DECLINED: the session is closing, or had to be
- * closed for its full queue.
+ * leave, or NULL.  NGX_OK, or NGX_DECLINED: the session is closing, or had to
+ * be closed for its full queue.
  */
 ngx_int_t ngx_agents_ws_send(ngx_agents_ws_session_t *s, ngx_uint_t opcode,
     const u_char *p, size_t n, const vmops_uuid_t *command);
@@ -323,8 +331,8 @@ void ngx_agents_ws_write_handler(ngx_event_t *wev);
 
 /*
  * Whether a command of n bytes may be queued: some room is left to answer the
- * agent.  Otherwise it has to wait until the queue is empty, when take is called,
- * for at most VMOPS_WS_STUCK_MS without progress.
+ * agent.  Otherwise it has to wait until the queue is empty, when take is
+ * called, for at most VMOPS_WS_STUCK_MS without progress.
  */
 ngx_uint_t ngx_agents_ws_room(ngx_agents_ws_session_t *s, size_t n);
 
@@ -383,8 +391,8 @@ ngx_agents_ws_call_t *ngx_agents_ws_call(ngx_agents_ws_session_t *s,
     const vmops_span_t *argv);
 
 /*
- * The same for what has to arrive even where no session is left: tried again for
- * some seconds.  Only for functions that can be called twice.
+ * The same for what has to arrive even where no session is left: tried again
+ * for some seconds.  Only for functions that can be called twice.
  */
 void ngx_agents_ws_tell(ngx_agents_ws_tenant_t *t, const char *function,
     ngx_uint_t argc, const vmops_span_t *argv);

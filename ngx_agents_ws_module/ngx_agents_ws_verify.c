@@ -3,9 +3,9 @@
  * From records of Redis to the payload of a command.
  *
  * Whoever can write to Redis must not be able to author or alter a command: the
- * intent's MAC says what was asked by whom, the VM's where it is and whose agent
- * has it, the binding's which secret it takes, the principal's that it may still
- * ask, the agent's that it may be asked (docs/security.md).  What goes into the
+ * intent's MAC says what was asked by whom, the VM's where it is and whose
+ * agent has it, the binding's which secret it takes, the principal's that it
+ * may still ask, the agent's that it may be asked (docs/architecture.md).  What goes into the
  * payload comes from under these MACs.  The versions of the secrets do not: the
  * agent accepts only the ones it made itself.
  */
@@ -542,8 +542,8 @@ ngx_agents_ws_identity(ngx_agents_ws_tenant_t *t, const vmops_uuid_t *agent,
 
 
 /*
- * NGX_OK: there is no such record, or its MAC holds, over its fields and the key
- * "tenants/{t}/<folder>/<name>" it is under.
+ * NGX_OK: there is no such record, or its MAC holds, over its fields and the
+ * key "tenants/{t}/<folder>/<name>" it is under.
  */
 
 static ngx_int_t
