@@ -37,6 +37,14 @@ $(B)/config.mk: build/config.mk $(NGINX_ASAN)
 endif
 
 
+# What is built is named; V=1 shows the commands.
+
+ifneq ($(V),1)
+say      = @printf '  %-7s%s\n' $(1) $(patsubst $(TOP)/%,%,$@);
+NGX_QUIET := -s
+endif
+
+
 # Flags
 
 WARN     := -Wall -Wextra -Werror
@@ -85,20 +93,20 @@ FUZZ       := $(FUZZ_SRC:%.c=$(B)/%)
 
 $(B)/%.o: %.c $(B)/config.mk
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
+	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
 
 $(COMMON_LIB): $(COMMON_SRC:%.c=$(B)/%.o)
 $(AGENT_LIB): $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c,$(AGENT_SRC)))
 
 %.a:
 	@mkdir -p $(@D); rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)$(AR) rcs $@ $^
 
 $(B)/agent/vmops-agent: $(B)/agent/main.o $(AGENT_LIB) $(COMMON_LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS)
+	$(call say,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS)
 
 $(UNIT): $(B)/%: $(B)/%.o $(COMMON_LIB)
-	$(CC) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group \
+	$(call say,LINK)$(CC) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group \
 	  $(AGENT_LIBS) $(CMOCKA_LIBS)
 
 $(AGENT_UNIT): $(AGENT_LIB)
@@ -106,7 +114,7 @@ $(AGENT_UNIT): $(AGENT_LIB)
 # a parser with libFuzzer, or with the main() which replays the corpus
 $(FUZZ): $(B)/%: $(B)/%.o $(AGENT_LIB) $(COMMON_LIB) \
                  $(if $(filter fuzzer%,$(SAN)),,$(B)/t/fuzz/replay.o)
-	$(CC) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS)
+	$(call say,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS)
 
 $(B)/agent/%.o $(B)/t/fuzz/%.o: EXTRA_CFLAGS = $(AGENT_CFLAGS)
 $(B)/t/unit/%.o: EXTRA_CFLAGS = $(AGENT_CFLAGS) $(CMOCKA_CFLAGS)
@@ -118,7 +126,7 @@ replay: $(FUZZ)
 tools: $(patsubst conf/vmops_%.c,$(B)/conf/vmops-%,$(wildcard conf/vmops_*.c))
 
 $(B)/conf/vmops-%: $(B)/conf/vmops_%.o $(COMMON_LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ $(KEYS_LIBS)
+	$(call say,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(KEYS_LIBS)
 
 -include $(shell find $(wildcard $(addprefix $(B)/,common agent conf t)) \
           /dev/null -name '*.d')
@@ -146,7 +154,7 @@ NGX_CC   := $(WARN) $(OPT) $(INCLUDE) -I$(TOP)/common/ngx -MMD -MP
 NGX_ADD  := --builddir=$(NGX_OBJS) --with-cc-opt='$(NGX_CC)' \
             --with-ld-opt='$(NGX_LD)' \
             $(MODULE_CONFIGS:%/config=--add-dynamic-module=$(TOP)/%)
-NGX_MAKE  = +$(MAKE) --no-print-directory -C $(NGX_WORK) \
+NGX_MAKE  = +$(call say,NGINX)$(MAKE) $(NGX_QUIET) --no-print-directory -C $(NGX_WORK) \
             -f $(NGX_OBJS)/Makefile \
             $(patsubst %,-f %,$(shell find $(NGX_OBJS)/addon 2>/dev/null -name '*.d'))
 
@@ -159,9 +167,9 @@ NGX_FLAGS := --with-compat --with-debug --with-threads --with-http_ssl_module \
              --with-http_auth_request_module --with-pcre-jit
 
 $(B)/nginx/Makefile: $(MODULE_CONFIGS) $(B)/config.mk $(B)/nginx.sources
-	rm -rf $(B)/nginx $(B)/nginx-src
-	cp -r $(NGINX_SRC) $(B)/nginx-src
-	cd $(B)/nginx-src && conf=configure && \
+	$(call say,NGINX)rm -rf $(B)/nginx $(B)/nginx-src
+	@cp -r $(NGINX_SRC) $(B)/nginx-src
+	@cd $(B)/nginx-src && conf=configure && \
 	  { [ -x $$conf ] || conf=auto/configure; } && \
 	  ./$$conf --prefix=$(TOP)/$(B)/nginx-root $(NGX_FLAGS) $(NGX_ADD) \
 	  >$(TOP)/$(B)/nginx-configure.log || \
@@ -178,9 +186,9 @@ else
 NGX_WORK  := $(NGINX_SRC)
 
 $(B)/nginx/Makefile: $(MODULE_CONFIGS) $(B)/config.mk $(B)/nginx.sources
-	rm -rf $(B)/nginx
-	mkdir -p $(B)
-	cd $(NGX_WORK) && . ./conf_flags && \
+	$(call say,NGINX)rm -rf $(B)/nginx
+	@mkdir -p $(B)
+	@cd $(NGX_WORK) && . ./conf_flags && \
 	  ./configure "$${NGX_CONF_FLAGS[@]}" $(NGX_ADD) \
 	  >$(TOP)/$(B)/nginx-configure.log || \
 	  { tail $(TOP)/$(B)/nginx-configure.log; exit 1; }
@@ -209,7 +217,7 @@ redis: $(REDIS_OUT)
 
 $(REDIS_OUT) &: redis/generate include/vmops_functions.def \
                 include/vmops_limits.h $(wildcard redis/src/*.lua)
-	perl redis/generate $(B)/redis
+	$(call say,LUA)perl redis/generate $(B)/redis
 
 
 # The demo: PVE_URL=, PVE_USER= and the like reach it by the environment.
@@ -333,7 +341,7 @@ install: all
 BENCH_SRC := $(wildcard t/bench/*.c)
 
 $(B)/t/bench/load: $(BENCH_SRC:%.c=$(B)/%.o) $(COMMON_LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ $(OPENSSL_LIBS) $(COMMON_LIBS)
+	$(call say,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(OPENSSL_LIBS) $(COMMON_LIBS)
 
 bench: all $(B)/t/bench/load
 	perl t/bench/run $(BENCH)
