@@ -200,6 +200,7 @@ typedef void (*ngx_agents_ws_call_pt)(ngx_agents_ws_call_t *call,
 
 struct ngx_agents_ws_call_s {
     ngx_queue_t                 queue;     /* of the session */
+    const char                 *function;
     ngx_agents_ws_session_t    *session;   /* NULL: it is gone */
     ngx_agents_ws_tenant_t     *tenant;
     vmops_uuid_t                agent;
@@ -454,7 +455,8 @@ void ngx_agents_ws_on_log(ngx_agents_ws_session_t *s, const vmops_msg_t *msg);
 void ngx_agents_ws_on_result(ngx_agents_ws_session_t *s,
     const vmops_msg_t *msg);
 void ngx_agents_ws_ack_handler(ngx_event_t *ev);
-void ngx_agents_ws_acks_free(ngx_agents_ws_session_t *s);
+void ngx_agents_ws_acks_tell(ngx_agents_ws_session_t *s);
+void ngx_agents_ws_reported(ngx_agents_ws_call_t *call, redisReply *reply);
 
 /* ngx_agents_ws_ctl.c */
 

@@ -30,7 +30,8 @@ static ngx_int_t ngx_agents_ws_fcall(ngx_agents_ws_tenant_t *t,
     const char *function, ngx_uint_t argc, const vmops_span_t *argv,
     vmops_redis_pt handler, void *data);
 static void ngx_agents_ws_replied(void *data, redisReply *reply);
-static redisReply *ngx_agents_ws_reply_check(redisReply *reply);
+static redisReply *ngx_agents_ws_reply_check(redisReply *reply,
+    const char *function);
 static void ngx_agents_ws_tell_send(ngx_agents_ws_tell_t *tell);
 static void ngx_agents_ws_told(void *data, redisReply *reply);
 static void ngx_agents_ws_tell_again(ngx_agents_ws_tell_t *tell);
@@ -47,6 +48,7 @@ ngx_agents_ws_call(ngx_agents_ws_session_t *s, const char *function,
         return NULL;
     }
 
+    call->function = function;
     call->session = s;
     call->tenant = s->tenant;
     call->agent = s->agent;
@@ -132,7 +134,7 @@ ngx_agents_ws_told(void *data, redisReply *reply)
         return;
     }
 
-    (void) ngx_agents_ws_reply_check(reply);
+    (void) ngx_agents_ws_reply_check(reply, tell->function);
 
     ngx_agents_ws_tenant_release(tell->tenant);
     ngx_free(tell);
@@ -222,7 +224,7 @@ ngx_agents_ws_replied(void *data, redisReply *reply)
 
     ngx_agents_ws_session_t  *s;
 
-    reply = ngx_agents_ws_reply_check(reply);
+    reply = ngx_agents_ws_reply_check(reply, call->function);
 
     s = call->session;
 
@@ -245,8 +247,10 @@ ngx_agents_ws_replied(void *data, redisReply *reply)
 
 
 static redisReply *
-ngx_agents_ws_reply_check(redisReply *reply)
+ngx_agents_ws_reply_check(redisReply *reply, const char *function)
 {
+    size_t  len;
+
     if (reply == NULL
         || (reply->type == REDIS_REPLY_ARRAY
             && reply->elements
@@ -255,10 +259,13 @@ ngx_agents_ws_reply_check(redisReply *reply)
         return reply;
     }
 
+    /* of an error its code only: no more of it is ours to know */
+
+    len = (reply->type == REDIS_REPLY_ERROR) ? strcspn(reply->str, " ") : 0;
+
     ngx_log_error(NGX_LOG_ERR, ngx_agents_ws_worker->log, 0,
-                  "a Redis function failed%s%s",
-                  reply->type == REDIS_REPLY_ERROR ? ": " : "",
-                  reply->type == REDIS_REPLY_ERROR ? reply->str : "");
+                  "Redis function vmops_%s failed: \"%*s\"", function, len,
+                  len ? reply->str : "");
 
     return NULL;
 }

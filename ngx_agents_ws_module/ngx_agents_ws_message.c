@@ -157,7 +157,8 @@ ngx_agents_ws_on_status(ngx_agents_ws_session_t *s, const vmops_msg_t *msg)
                              ? "ok" : "unreadable");
     argv[4] = m->key_id.p ? m->key_id : vmops_span("", 0);
 
-    (void) ngx_agents_ws_call(s, "session_status", NULL, 6, argv);
+    (void) ngx_agents_ws_call(s, "session_status", ngx_agents_ws_reported, 6,
+                              argv);
 }
 
 

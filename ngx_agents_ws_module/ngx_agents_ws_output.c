@@ -2,8 +2,8 @@
 /*
  * The send queue of a session.  A frame is kept where it is until all of it is
  * gone: OpenSSL wants a write that blocked to be repeated with the same bytes
- * at the same place.  Nothing goes through nginx's own TLS buffer, so none stays
- * allocated for an idle agent.
+ * at the same place.  Nothing goes through nginx's own TLS buffer, so none
+ * stays allocated for an idle agent.
  */
 
 

@@ -4,7 +4,8 @@
  *
  * The order is fixed (docs/architecture.md): the channel is confirmed, then
  * presence is written, then the queue is read; so nothing falls in between.  It
- * starts again when the channel was lost, and when the beat has a new incarnation.
+ * starts again when the channel was lost, and when the beat has a new
+ * incarnation.
  */
 
 
@@ -292,6 +293,9 @@ ngx_agents_ws_ready_handler(ngx_agents_ws_call_t *call, redisReply *reply)
         if (ngx_agents_ws_reply_is(reply, "OK")) {
             ngx_agents_ws_online(s);
 
+        } else if (ngx_agents_ws_reply_is(reply, "stale")) {
+            ngx_agents_ws_close(s, VMOPS_CLOSE_REPLACED, "replaced");
+
         } else {
             ngx_agents_ws_refused(s, reply);
         }
@@ -347,6 +351,9 @@ ngx_agents_ws_unregister(ngx_agents_ws_session_t *s)
         ngx_rbtree_delete(&s->tenant->agents, &s->node);
         s->registered = 0;
     }
+
+    /* while the session may still say so */
+    ngx_agents_ws_acks_tell(s);
 
     if (s->present) {
         s->present = 0;

@@ -153,10 +153,8 @@ ngx_agents_ws_ack_take(ngx_agents_ws_session_t *s, const vmops_uuid_t *command)
 }
 
 
-/* before presence goes, while the session may still say so */
-
 void
-ngx_agents_ws_acks_free(ngx_agents_ws_session_t *s)
+ngx_agents_ws_acks_tell(ngx_agents_ws_session_t *s)
 {
     while (!ngx_queue_empty(&s->acks)) {
         ngx_agents_ws_ack_tell(ngx_queue_data(ngx_queue_head(&s->acks),
@@ -224,7 +222,7 @@ ngx_agents_ws_progress(ngx_agents_ws_session_t *s, const vmops_uuid_t *command,
     argv[5] = stage;
     argv[6] = message;
 
-    (void) ngx_agents_ws_call(s, "progress", NULL, 7, argv);
+    (void) ngx_agents_ws_call(s, "progress", ngx_agents_ws_reported, 7, argv);
 }
 
 
@@ -241,7 +239,23 @@ ngx_agents_ws_on_log(ngx_agents_ws_session_t *s, const vmops_msg_t *msg)
     argv[2] = ngx_agents_ws_uuid(id, &msg->u.log.id);
     argv[3] = msg->u.log.line;
 
-    (void) ngx_agents_ws_call(s, "log", NULL, 4, argv);
+    (void) ngx_agents_ws_call(s, "log", ngx_agents_ws_reported, 4, argv);
+}
+
+
+/* of what nobody waits for: an unknown command is ignored, an end is not */
+
+void
+ngx_agents_ws_reported(ngx_agents_ws_call_t *call, redisReply *reply)
+{
+    ngx_agents_ws_session_t *s = call->session;
+
+    if (s && !s->closing && !s->dead && reply
+        && !ngx_agents_ws_reply_is(reply, "OK")
+        && !ngx_agents_ws_reply_is(reply, "not_found"))
+    {
+        ngx_agents_ws_refused(s, reply);
+    }
 }
 
 

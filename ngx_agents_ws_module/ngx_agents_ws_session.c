@@ -555,7 +555,6 @@ ngx_agents_ws_cleanup(void *data)
     s->dead = 1;
 
     ngx_agents_ws_out_discard(s, 1);
-    ngx_agents_ws_acks_free(s);
     ngx_agents_ws_unregister(s);
     ngx_agents_ws_wheel_remove(s);
 

@@ -5,9 +5,9 @@
  * Whoever can write to Redis must not be able to author or alter a command: the
  * intent's MAC says what was asked by whom, the VM's where it is and whose
  * agent has it, the binding's which secret it takes, the principal's that it
- * may still ask, the agent's that it may be asked (docs/architecture.md).  What goes into the
- * payload comes from under these MACs.  The versions of the secrets do not: the
- * agent accepts only the ones it made itself.
+ * may still ask, the agent's that it may be asked (docs/architecture.md).  What
+ * goes into the payload comes from under these MACs.  The versions of the
+ * secrets do not: the agent accepts only the ones it made itself.
  */
 
 

@@ -76,7 +76,7 @@ static const ngx_agents_ws_end_t  ngx_agents_ws_ends[] = {
     { "not_found", ngx_agents_ws_end_auth },
     { "agent_revoked", ngx_agents_ws_end_revoked },
     { "agent_locked", ngx_agents_ws_end_locked },
-    { "stale", ngx_agents_ws_end_replaced },
+    { "stale", ngx_agents_ws_register_again },
     { "tenant_suspended", ngx_agents_ws_end_suspended },
 };
 

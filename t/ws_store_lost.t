@@ -24,6 +24,26 @@ $g->admin(qw(CLIENT KILL TYPE pubsub));
 my $missed = $g->submit;
 is $a->cmd->{id}, $missed, 'a command while the channel was lost';
 
+# nor is the revocation of an agent, whose wake-up nobody heard
+
+my $revoked = $g->make_agent->online;
+$g->wait_online($revoked);
+my $decision = $g->decision(revoke => $revoked);
+$g->at_once([qw(CLIENT KILL TYPE pubsub)],
+            ['FCALL', 'vmops_agent_revoke', 1, $g->key,
+             $g->functions->arguments(agent_revoke => $decision)]);
+is $revoked->ctl(2)->{code}, 4403, 'a revocation while the channel was lost';
+is $revoked->closed, 4403, 'ends the session all the same';
+
+# presence that somebody took away comes back with the agent's next word
+
+$g->functions->ok_call(session_gone => { agent_id => $a->id,
+                                         session => $a->session });
+is $g->agent_record->{session}, undef, 'presence is gone';
+$a->send({ t => 'log', id => $missed, line => 'still here' });
+$g->wait_online($a);
+pass 'and back';
+
 # every connection
 
 for my $line (split /\n/, $g->admin(qw(CLIENT LIST TYPE normal))) {

@@ -326,16 +326,20 @@ sub online {
 }
 
 # approve or revoke as REST does: with the MAC of what the record becomes
-sub decide {
+sub decision {
     my ($self, $what, $agent) = @_;
     my $key = $self->agent_key($agent);
     my $record = $self->agent_record($agent);
     my %new = (%$record, $what eq 'approve' ? (approved => 1) : (revoked => 1));
-    return $self->{f}->ok_call("agent_$what" => {
-        actor => 'token:1', agent_id => $record->{agent_id},
-        mac_before => $record->{mac},
-        mac => $self->record_mac(agent => $key, \%new),
-        live => join ',', @{ $self->live } });
+    return { actor => 'token:1', agent_id => $record->{agent_id},
+             mac_before => $record->{mac},
+             mac => $self->record_mac(agent => $key, \%new),
+             live => join ',', @{ $self->live } };
+}
+
+sub decide {
+    my ($self, $what, $agent) = @_;
+    return $self->{f}->ok_call("agent_$what" => $self->decision($what, $agent));
 }
 
 sub make_vm {
