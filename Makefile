@@ -269,11 +269,12 @@ check-tsan: all tsan
 	  VMOPS_AGENT=$(TOP)/$(B)/tsan/agent/vmops-agent \
 	  $(PROVE) -j$(JOBS) $(TESTS)
 
+MEMCHECK := valgrind --quiet --error-exitcode=99 --leak-check=full
+
 check-valgrind: unit
 	@command -v valgrind >/dev/null || { echo "check-valgrind needs valgrind:" \
 	  "./configure.sh check-valgrind" >&2; exit 1; }
-	$(PROVE) -j$(JOBS) -e 'valgrind --quiet --error-exitcode=99 \
-	  --leak-check=full --track-fds=no' $(UNIT)
+	$(PROVE) -j$(JOBS) -e '$(MEMCHECK)' $(UNIT)
 
 
 # Fuzzing with clang's libFuzzer, each target for so long.

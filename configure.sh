@@ -8,15 +8,17 @@ usage()
 {
     cat <<'END'
 usage: ./configure.sh [--install] [--with-nginx=SRC]
-       ./configure.sh [--with-nginx=SRC] demo|test [VAR=VALUE ...]
+       ./configure.sh [--with-nginx=SRC] TARGET [VAR=VALUE ...]
 
 Checks the dependencies and writes build/config.mk; then `make` builds.
 
   --install         installs what is missing with apt-get (root or sudo)
   --with-nginx=SRC  builds nginx and the modules from a source tree of nginx,
                     instead of the installed nginx and its nginx-dev package
-  demo, test        install what is missing, configure, build, and run
-                    `make demo` or `make test` with the given variables
+  TARGET            demo, test, fuzz, check-asan, check-tsan or
+                    check-valgrind: installs what is missing, also what only
+                    this target needs, configures, builds, and runs
+                    `make TARGET` with the given variables
   --help            this text
 
 Exit status: 0 done, 1 something is missing or failed, 2 bad use.
@@ -68,6 +70,20 @@ nginx                      1.22.1  1.22.1-9+deb12u11    cmd:nginx           serv
 nginx-dev                  1.22.1  1.22.1-9+deb12u11    file:/usr/share/nginx/src/configure headers
 END
     fi
+    case $command in
+        fuzz)           cat <<'END' ;;
+clang                      1:11    -                    cmd:clang           fuzzing
+libclang-rt-dev            1:11    -                    cmd:clang           fuzzing
+END
+        check-asan)     cat <<'END' ;;
+dpkg-dev                   1.20    -                    cmd:dpkg-source     nginx from its source package
+libpcre2-dev               10.30   -                    pc:libpcre2-8       nginx from its source package
+zlib1g-dev                 1.2     -                      pc:zlib             nginx from its source package
+END
+        check-valgrind) cat <<'END' ;;
+valgrind                   1:3.16  -                    cmd:valgrind        memcheck
+END
+    esac
 }
 
 have_dpkg() { command -v dpkg-query >/dev/null 2>&1; }
@@ -245,7 +261,7 @@ remove_policy()
     fi
 }
 
-# With a terminal the user of `demo` and `test` is asked once.
+# With a terminal the user of a target is asked once.
 may_install()
 {
     case $install in
@@ -307,7 +323,8 @@ while [ $# -gt 0 ]; do
         --install)      install=yes ;;
         --with-nginx=*) nginx_src=${1#*=} ; configure_args=$1 ;;
         --help|-h)      usage; exit 0 ;;
-        demo|test)      command=$1; shift; break ;;
+        demo|test|fuzz|check-asan|check-tsan|check-valgrind)
+                        command=$1; shift; break ;;
         *)              bad "unknown argument $1" ;;
     esac
     shift
@@ -358,5 +375,7 @@ if [ -z "$command" ]; then
     exit 0
 fi
 
-make -s -j"$(nproc)" all
+case $command in
+    demo|test)  make -s -j"$(nproc)" all ;;
+esac
 exec make --no-print-directory "$command" "$@"

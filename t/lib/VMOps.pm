@@ -47,6 +47,8 @@ BEGIN {
 our @EXPORT = (@test_more,
                qw(wait_for run_command canary rounds done_testing));
 
+our $SANITIZER = qr/\w+Sanitizer|runtime error: /;    # what reports hold
+
 my $OWNER = $$;       # a forked child checks and stops nothing
 my $checked = 0;
 my @stacks;
@@ -110,7 +112,7 @@ sub final_checks {
                 if $line =~ /exited on signal|exited with fatal code/
                 || $line =~ /=== REDIS BUG REPORT START/;
             push @{ $found{sanitizer} }, "$log: $line"
-                if $line =~ /\w+Sanitizer|runtime error: /;
+                if $line =~ $SANITIZER;
         }
         push @{ $found{leak} }, map { "$log: $_" }
             leaks_in($text, %canaries);

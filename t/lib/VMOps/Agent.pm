@@ -43,6 +43,7 @@ sub cli {
     my ($self, $args, %opt) = @_;
     my $run = run_command([binary(), '--home', $self->home, '--json', @$args],
                           env => $self->{env}, %opt);
+    croak "vmops-agent: $run->{err}" if $run->{err} =~ $VMOps::SANITIZER;
     $run->{json} = eval { JSON::PP->new->utf8->decode($run->{out}) };
     return $run;
 }
