@@ -78,7 +78,7 @@ END
         check-asan)     cat <<'END' ;;
 dpkg-dev                   1.20    -                    cmd:dpkg-source     nginx from its source package
 libpcre2-dev               10.30   -                    pc:libpcre2-8       nginx from its source package
-zlib1g-dev                 1.2     -                      pc:zlib             nginx from its source package
+zlib1g-dev                 1.2     -                    pc:zlib             nginx from its source package
 END
         check-valgrind) cat <<'END' ;;
 valgrind                   1:3.16  -                    cmd:valgrind        memcheck
