@@ -24,8 +24,10 @@ is_deeply [@$reply[0, 1]], ['OK', '1'], 'accepted, new';
 my $record = hash($reply->[2]);
 my $created = delete $record->{created_at};
 my $event = delete $record->{ev0};
+my $born = delete $record->{born};
 cmp_ok abs($created - $before), '<', 2000, "created by Redis' clock";
 like $event, qr/^\d+-\d+$/, 'its first event is known';
+cmp_ok $born, '<=', $before, 'and which process of the store queued it';
 is_deeply $record, {
     command_id => $arg->{command_id}, service => 'proxmox', action => 'start',
     scope => 'vm', family => 'proxmox', target => $w->{vm},
@@ -39,7 +41,8 @@ is_deeply $record, {
 
 my $stored = hash($f->admin('HGETALL', $f->key('agent_commands',
                                                $arg->{command_id})));
-is_deeply $stored, { %$record, created_at => $created, ev0 => $event },
+is_deeply $stored, { %$record, created_at => $created, ev0 => $event,
+                       born => $born },
     'the store holds what was answered';
 is_deeply $f->admin('ZRANGE', $f->key('agents', $w->{agent}, 'queue'), 0, -1,
                     'WITHSCORES'), [$arg->{command_id}, 1], 'queued, by seq';

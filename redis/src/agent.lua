@@ -54,8 +54,9 @@ function Agent.drain(t, ms, id, code, actor)
     for _, command_id in ipairs(redis.call('ZRANGE', K.queue(t, id), 0, -1)) do
         local command = record(K.command(t, command_id))
         if command and command.status == 'queued' then
-            Command.finish(t, ms, command_id, command, 'failed',
-                           { 'error_code', code }, actor)
+            Command.finish(t, ms, command_id, command,
+                           Command.unsent(command) and 'failed'
+                           or 'indeterminate', { 'error_code', code }, actor)
         end
     end
 end

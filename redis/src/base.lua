@@ -7,10 +7,16 @@ local F = {}
 
 local BLANK = { __index = function() return '' end }
 
+-- When this process began to answer.  What is older was read from a file, or
+-- came from another server: the last second before may be missing.
+local born
+
 -- Unix milliseconds by Redis' clock
 local function now()
     local time = redis.call('TIME')
-    return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+    local ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+    born = born or ms
+    return ms
 end
 
 -- a whole number as text: tostring() would write 1e+15

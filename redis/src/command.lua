@@ -11,6 +11,12 @@ function Command.final(command)
     return FINAL[command.status] == true
 end
 
+-- Surely not sent.  What another process queued may be: that it was taken can
+-- have been lost with its last second.
+function Command.unsent(command)
+    return command.status == 'queued' and command.born == text(born)
+end
+
 -- When it is overdue.  What was not sent ends soon: it surely did not run.
 -- What was sent has its whole time, and a moment for the result to arrive.
 function Command.due(command)
@@ -74,11 +80,11 @@ function Command.expire(t, ms, id, command)
     if Command.final(command) or ms < Command.due(command) then
         return
     end
-    local status, code = 'failed', 'agent_disconnected'
+    local status = Command.unsent(command) and 'failed' or 'indeterminate'
+    local code = 'agent_disconnected'
     if command.status ~= 'queued' then
         local session, revoked = fields(K.agent(t, command.agent_id),
                                         'session', 'revoked')
-        status = 'indeterminate'
         code = revoked == '1' and 'agent_revoked'
             or session == '' and 'agent_disconnected' or 'timeout'
     end
@@ -147,17 +153,18 @@ function F.command_cancel(t, a)
     if Command.final(command) then
         return { 'conflict' }
     end
+    local unsent = Command.unsent(command)
     if command.status == 'queued' then
-        Command.finish(t, ms, a.command_id, command, 'cancelled',
+        Command.finish(t, ms, a.command_id, command,
+                       unsent and 'cancelled' or 'indeterminate',
                        { 'error_code', 'cancelled' }, a.actor)
-    else
-        if command.cancel_at == '' then
-            command.cancel_at = text(ms)
-            redis.call('HSET', K.command(t, a.command_id), 'cancel_at',
-                       command.cancel_at)
-            Events.audit(t, ms, 'command.cancel_requested', a.actor,
-                         a.command_id)
-        end
+    elseif command.cancel_at == '' then
+        command.cancel_at = text(ms)
+        redis.call('HSET', K.command(t, a.command_id), 'cancel_at',
+                   command.cancel_at)
+        Events.audit(t, ms, 'command.cancel_requested', a.actor, a.command_id)
+    end
+    if not unsent then
         Events.wake(t, 'cancel ' .. command.agent_id .. ' ' .. a.command_id)
     end
     return { 'OK', flat(command) }

@@ -1,6 +1,15 @@
 -- A command on its way: taken by the gateway that holds the agent, reported
 -- on, ended.
 
+-- what a lost command's own payload tells of it
+local RECOVERED = {
+    service = true, action = true, scope = true, family = true, target = true,
+    vm_uuid = true, guest = true, node = true, vmid = true, params = true,
+    seq = true, timeout_s = true, iat = true, exp = true, subject = true,
+    role = true, idem = true, intent_mac = true, secret_ref = true,
+    secret_version = true, via_ref = true, via_version = true,
+}
+
 -- how many of the queue lie beyond what was taken: those are still queued
 local function waiting(t, agent_id, drained)
     return redis.call('ZCOUNT', K.queue(t, agent_id), '(' .. text(drained),
@@ -85,8 +94,8 @@ function F.untake(t, a)
            and command.agent_id == a.agent_id
            and command.taken_by == a.session
         then
-            command.status = 'queued'
-            redis.call('HSET', key, 'status', 'queued')
+            command.status, command.born = 'queued', text(born)
+            redis.call('HSET', key, 'status', 'queued', 'born', command.born)
             redis.call('HDEL', key, 'delivered_at', 'taken_by')
             Command.set_due(t, id, command)
             Events.command(t, ms, id, 'status', 'queued')
@@ -163,6 +172,38 @@ function F.log(t, a)
     end
     redis.call('LTRIM', key, -LIMIT.LOG_LINES_MAX, -1)
     return { 'OK' }
+end
+
+-- A command that an agent proves by its signature to have got from here, and
+-- that is not known any more: its record is made again, as sent.
+function F.recover(t, a)
+    local key, list = K.command(t, a.command_id), a.field_value
+    if not settings(list, RECOVERED) then
+        return { 'bad_request' }
+    end
+    if redis.call('EXISTS', key) == 1 then
+        return { 'OK', '0' }
+    end
+    local ms, command = now(), mapped(list)
+    local event = Events.command(t, ms, a.command_id, 'status', 'delivered',
+                                 nil, {
+        'command.recovered', 'agent:' .. a.agent_id,
+        'subject', command.subject, 'service', command.service,
+        'action', command.action, 'target', command.target,
+        'agent_id', a.agent_id,
+    })
+    put(key, list)
+    redis.call('HSET', key, 'command_id', a.command_id,
+               'agent_id', a.agent_id, 'status', 'delivered',
+               'recovered', '1', 'created_at', command.iat, 'ev0', event)
+    redis.call('ZADD', K.commands(t), command.iat, a.command_id)
+    redis.call('HINCRBY', t, 'open', 1)
+    redis.call('ZADD', K.queue(t, a.agent_id), command.seq, a.command_id)
+    Command.set_due(t, a.command_id, {
+        status = 'delivered', created_at = command.iat,
+        timeout_s = command.timeout_s,
+    })
+    return { 'OK', '1' }
 end
 
 -- May this result be taken?  A signed one replaces "nobody knows", and only

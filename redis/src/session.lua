@@ -74,6 +74,23 @@ function F.session_auth(t, a)
              redis.call('LINDEX', K.seals(t), -1) or '' }
 end
 
+-- A store that lost its last second hands out numbers again that this agent
+-- has seen, and would refuse.
+local function renumber(t, id, seen)
+    local queue = K.queue(t, id)
+    for _, command_id in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf',
+                                           text(seen)))
+    do
+        local key = K.command(t, command_id)
+        if fields(key, 'status') == 'queued' then
+            local seq = text(redis.call('HINCRBY', K.agent(t, id),
+                                        'last_seq', 1))
+            redis.call('HSET', key, 'seq', seq)
+            redis.call('ZADD', queue, seq, command_id)
+        end
+    end
+end
+
 function F.session_ready(t, a)
     local key = K.agent(t, a.agent_id)
     local agent = record(key)
@@ -107,8 +124,10 @@ function F.session_ready(t, a)
         'last_seq', text(math.max(last, num(agent.last_seq))),
         'version', a.version, 'platform', a.platform,
     }))
+    renumber(t, a.agent_id, last)
+    local restarted = num(agent.since) < born and '1' or '0'
     if again then
-        return { 'OK', '', '' }
+        return { 'OK', '', '', restarted }
     end
     if agent.session ~= '' then
         Events.wake(t, 'replaced ' .. a.agent_id .. ' ' .. agent.session)
@@ -116,7 +135,7 @@ function F.session_ready(t, a)
     if not Agent.online(agent, a.live, ms) then
         Events.change(t, ms, 'agent.online', a.agent_id)
     end
-    return { 'OK', agent.session, agent.gateway }
+    return { 'OK', agent.session, agent.gateway, restarted }
 end
 
 function F.session_gone(t, a)

@@ -232,7 +232,7 @@ local function accept(s)
         'intent_mac', a.intent_mac, 'secret_ref', s.secret_ref,
         'secret_version', s.secret.version, 'via_ref', s.via_ref or '',
         'via_version', s.via and s.via.version or '',
-        'created_at', text(ms), 'ev0', event,
+        'created_at', text(ms), 'ev0', event, 'born', text(born),
     })
     redis.call('HSET', K.command(t, a.command_id), unpack(list))
     redis.call('ZADD', K.commands(t), text(ms), a.command_id)
