@@ -379,7 +379,7 @@ ngx_vmops_sse_read(ngx_vmops_op_t *op, redisReply *reply)
 
     /* trimmed, or the store lost its last second */
 
-    if ((ngx_vmops_event_older(sse->floor, oldest) && sse->floor.ms)
+    if (ngx_vmops_event_older(sse->floor, oldest)
         || ngx_vmops_event_older(newest, sse->after))
     {
         ngx_vmops_sse_lost(op, newest);
