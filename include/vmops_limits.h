@@ -23,7 +23,6 @@
 #define VMOPS_LIST_LIMIT_MIN          1
 #define VMOPS_LIST_LIMIT_MAX          200
 #define VMOPS_LIST_LIMIT_DEFAULT      50
-#define VMOPS_CURSOR_MAX              128
 #define VMOPS_WAIT_MAX_S              60      /* Prefer: wait=N */
 #define VMOPS_SSE_COMMENT_MS          15000
 #define VMOPS_SSE_QUEUE_MAX           262144  /* unsent bytes of one stream */
@@ -193,6 +192,7 @@
 #define VMOPS_SWEEP_TENANTS           256     /* leased at once */
 #define VMOPS_SWEEP_STEP              200     /* records of one call */
 #define VMOPS_ACTIVE_CACHE_S          60
+#define VMOPS_STORE_LAG_MS            3000    /* a fail-over loses less */
 #define VMOPS_REVOKE_AGAIN_MS         3000
 #define VMOPS_REVOKE_AGAIN_MAX        1024    /* of a worker at once */
 #define VMOPS_EVENTS_MAX              100000

@@ -379,8 +379,9 @@ void ngx_vmops_draw_value(vmops_jw_t *w, ngx_vmops_value_e type,
 void ngx_vmops_answer_item(ngx_vmops_op_t *op, redisReply *reply);
 void ngx_vmops_answer_list(ngx_vmops_op_t *op, redisReply *reply);
 
-/* NGX_ERROR: the step has been ended */
-ngx_int_t ngx_vmops_page(ngx_vmops_op_t *op, ngx_vmops_page_t *page);
+/* what a cursor of the list looks like; NGX_ERROR: the step has been ended */
+ngx_int_t ngx_vmops_page(ngx_vmops_op_t *op, vmops_pattern_t cursor,
+    ngx_vmops_page_t *page);
 
 vmops_span_t ngx_vmops_value(ngx_vmops_op_t *op, const char *name);
 vmops_span_t ngx_vmops_value_time(ngx_vmops_op_t *op, const char *name);

@@ -179,7 +179,7 @@ ngx_vmops_tenant_list(ngx_vmops_op_t *op)
 {
     ngx_vmops_page_t  page;
 
-    if (ngx_vmops_page(op, &page) != NGX_OK) {
+    if (ngx_vmops_page(op, VMOPS_P_TENANT, &page) != NGX_OK) {
         return;
     }
 

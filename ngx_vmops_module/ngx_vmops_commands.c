@@ -602,7 +602,7 @@ ngx_vmops_command_list(ngx_vmops_op_t *op)
         { "agent_id", VMOPS_P_UUID }
     };
 
-    if (ngx_vmops_page(op, &page) != NGX_OK) {
+    if (ngx_vmops_page(op, VMOPS_P_UUID, &page) != NGX_OK) {
         return;
     }
 

@@ -132,10 +132,9 @@ ngx_vmops_draw_list(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *reply)
 /* arguments of a list: NGX_ERROR, and the step has been ended */
 
 ngx_int_t
-ngx_vmops_page(ngx_vmops_op_t *op, ngx_vmops_page_t *page)
+ngx_vmops_page(ngx_vmops_op_t *op, vmops_pattern_t cursor,
+    ngx_vmops_page_t *page)
 {
-    u_char      c;
-    size_t      i;
     uint64_t    n;
     ngx_int_t   rc;
 
@@ -152,23 +151,12 @@ ngx_vmops_page(ngx_vmops_op_t *op, ngx_vmops_page_t *page)
         goto invalid;
     }
 
-    if (ngx_vmops_arg(op->request, "cursor", &page->cursor) == NGX_OK) {
+    /* the id of the last one seen, which may be gone by now */
 
-        if (page->cursor.n == 0 || page->cursor.n > VMOPS_CURSOR_MAX) {
-            goto invalid;
-        }
-
-        /* an id, a slug or a reference */
-
-        for (i = 0; i < page->cursor.n; i++) {
-            c = page->cursor.p[i];
-
-            if (((c | 0x20) < 'a' || (c | 0x20) > 'z')
-                && (c < '0' || c > '9') && c != '-' && c != '_')
-            {
-                goto invalid;
-            }
-        }
+    if (ngx_vmops_arg(op->request, "cursor", &page->cursor) == NGX_OK
+        && !vmops_pattern_match(cursor, page->cursor))
+    {
+        goto invalid;
     }
 
     return NGX_OK;

@@ -74,7 +74,7 @@ ngx_vmops_vm_list(ngx_vmops_op_t *op)
 {
     ngx_vmops_page_t  page;
 
-    if (ngx_vmops_page(op, &page) != NGX_OK) {
+    if (ngx_vmops_page(op, VMOPS_P_UUID, &page) != NGX_OK) {
         return;
     }
 
