@@ -156,7 +156,7 @@ channel_post(channel_t *ch, const vmops_msg_t *m)
         return 0;
     }
 
-    if (redact_found(text)) {
+    if (redact_found_json(text)) {
         log_event(LOG_ERROR, "leak_blocked",
                   LOG_CODE("type", vmops_msg_name(m->type)));
         return -1;

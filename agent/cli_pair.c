@@ -179,7 +179,7 @@ take_answer(identity_t *id, const vmops_json_t *root, answer_t *a)
         return -1;
     }
 
-    vmops_command_key_id(id->command_key_id, id->command_pk);
+    identity_compute(id);
     identity_fingerprint(fingerprint, id);
 
     return vmops_span_is(key_id, id->command_key_id)

@@ -17,6 +17,7 @@ write_entry(void *data, const vault_entry_t *e)
     const char    *status;
 
     status = !e->readable ? "reentry_required"
+             : e->current.version == 0 ? "not_confirmed"
              : e->rotate_asked ? "rotation_requested" : "ok";
     vmops_secret_ref_format(ref, &e->id);
 

@@ -78,46 +78,80 @@ upload(cli_agent_t *a, const vault_entry_t *e, vmops_span_t body, int add,
 }
 
 
+/* Uploads and records it: 0, or what rest_post() says. */
+
 static int
-store(cli_agent_t *a, vault_entry_t *e, const sealed_secret_t *sealed, int add)
+store(cli_agent_t *a, vault_entry_t *e, const sealed_secret_t *sealed, int add,
+    rest_reply_t *reply)
 {
-    int            rc, exit = EXIT_OK;
+    int            rc;
     uint8_t       *buf;
-    rest_reply_t  *reply;
     vmops_span_t   body;
 
     buf = malloc(BODY_MAX);
-    reply = malloc(sizeof(*reply));
-
-    if (buf == NULL || reply == NULL
-        || write_body(buf, &body, e, sealed, add) != 0)
-    {
+    if (buf == NULL || write_body(buf, &body, e, sealed, add) != 0) {
         free(buf);
-        free(reply);
-        return cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+        memset(reply, 0, sizeof(*reply));
+        reply->fail = (net_fail_t) { VMOPS_STAGE_HTTP, VMOPS_CMDERR_internal };
+        return -1;
     }
 
     rc = upload(a, e, body, add, reply);
+    free(buf);
 
-    if (rc == 0) {
-        if (vault_stored(a->vault, e) != 0) {
-            exit = cli_fail(EXIT_INTERNAL, "internal",
-                            "The agent's database cannot be written.");
-        }
-
-    } else {
-        exit = cli_rest_fail(rc, reply, &a->net.url);
-
-        /* without an answer it may have arrived: it stays openable */
-        if (rc == 1) {
-            vault_not_stored(a->vault, e);
-        }
+    /* without an answer it may have arrived: it stays openable */
+    if (rc == 1) {
+        vault_not_stored(a->vault, e);
     }
 
-    free(buf);
-    free(reply);
+    return rc;
+}
 
-    return exit;
+
+/*
+ * Seals and stores.  Where the answer to an earlier upload was lost, the
+ * server has either that version or the one before: both are tried.
+ */
+
+static int
+put(cli_agent_t *a, vault_entry_t *e, vmops_span_t secret, int add,
+    sealed_secret_t *sealed, rest_reply_t *reply)
+{
+    int            rc, unsure = !add && e->next.version != 0;
+    vault_entry_t  before = *e;
+
+    if (unsure && vault_stored(a->vault, e) != 0) {
+        return cli_fail(EXIT_INTERNAL, "internal",
+                        "The agent's database cannot be written.");
+    }
+
+    for ( ;; ) {
+        if (vault_seal(a->vault, e, secret, vmops_span(NULL, 0), sealed)
+            != 0)
+        {
+            return cli_fail(EXIT_INTERNAL, "not_sealed",
+                            "The secret could not be sealed.");
+        }
+
+        rc = store(a, e, sealed, add, reply);
+
+        if (rc != 1 || !unsure
+            || reply->problem != VMOPS_PROBLEM_version_mismatch)
+        {
+            break;
+        }
+
+        unsure = 0;
+        *e = before;
+    }
+
+    if (rc != 0) {
+        return cli_rest_fail(rc, reply, &a->net.url);
+    }
+
+    return vault_stored(a->vault, e) == 0
+           ? EXIT_OK : cli_fail(EXIT_INTERNAL, "internal",
+                                "The agent's database cannot be written.");
 }
 
 
@@ -128,34 +162,30 @@ seal_and_store(cli_agent_t *a, vault_entry_t *e, const secret_kind_t *k,
     int               rc;
     char             *secret;
     uint8_t           kid[32];
+    rest_reply_t     *reply;
     sealed_secret_t  *sealed;
 
     secret = sodium_malloc(SECRET_MAX);
     sealed = malloc(sizeof(*sealed));
+    reply = malloc(sizeof(*reply));
 
-    if (secret == NULL || sealed == NULL) {
+    if (secret == NULL || sealed == NULL || reply == NULL) {
         rc = cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
 
     } else {
         rc = secret_form_read(k, o, secret, length);
     }
 
-    if (rc == EXIT_OK
-        && (vault_keys(a->vault, kid) != 0
-            || vault_seal(a->vault, e, vmops_span(secret, *length),
-                          vmops_span(NULL, 0), sealed) != 0))
-    {
-        rc = cli_fail(EXIT_INTERNAL, "not_sealed",
-                      "The secret could not be sealed.");
+    if (rc == EXIT_OK) {
+        rc = vault_keys(a->vault, kid) == 0
+             ? put(a, e, vmops_span(secret, *length), add, sealed, reply)
+             : cli_fail(EXIT_UNREADABLE, "keystore_error",
+                        "The keystore can neither be read nor made.");
     }
 
     sodium_free(secret);
-
-    if (rc == EXIT_OK) {
-        rc = store(a, e, sealed, add);
-    }
-
     free(sealed);
+    free(reply);
 
     return rc;
 }

@@ -60,23 +60,21 @@ identity_free(identity_t *id)
 
 
 void
-identity_make_keys(identity_t *id)
-{
-    randombytes_buf(id->ed_seed, sizeof(id->ed_seed));
-    randombytes_buf(id->x_sk, sizeof(id->x_sk));
-
-    crypto_sign_seed_keypair(id->ed_pk, id->ed_sk, id->ed_seed);
-    crypto_scalarmult_base(id->x_pk, id->x_sk);
-}
-
-
-static void
-compute(identity_t *id)
+identity_compute(identity_t *id)
 {
     crypto_sign_seed_keypair(id->ed_pk, id->ed_sk, id->ed_seed);
     crypto_scalarmult_base(id->x_pk, id->x_sk);
     vmops_tenant16(id->tenant16, vmops_span_str(id->tenant));
     vmops_command_key_id(id->command_key_id, id->command_pk);
+}
+
+
+void
+identity_make_keys(identity_t *id)
+{
+    randombytes_buf(id->ed_seed, sizeof(id->ed_seed));
+    randombytes_buf(id->x_sk, sizeof(id->x_sk));
+    identity_compute(id);
 }
 
 
@@ -109,7 +107,7 @@ decode(identity_t *id, vmops_span_t s)
         p += n;
     }
 
-    compute(id);
+    identity_compute(id);
 
     return p == end ? 0 : -1;
 }
@@ -144,7 +142,7 @@ identity_load(identity_t *id, const home_t *home)
 
 
 int
-identity_save(identity_t *id, const home_t *home)
+identity_save(const identity_t *id, const home_t *home)
 {
     int             rc;
     size_t          i, n;
@@ -156,8 +154,6 @@ identity_save(identity_t *id, const home_t *home)
     if (content == NULL) {
         return -1;
     }
-
-    compute(id);
 
     vmops_buf_init(&b, content, SEALED_CONTENT_MAX);
     vmops_buf_u16(&b, IDENTITY_VERSION);

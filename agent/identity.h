@@ -37,10 +37,13 @@ void identity_free(identity_t *id);
 /* New keys; the rest is the caller's to fill. */
 void identity_make_keys(identity_t *id);
 
+/* Computes what is computed, once the rest is filled. */
+void identity_compute(identity_t *id);
+
 sealed_rc_t identity_load(identity_t *id, const home_t *home);
 
-/* Also recomputes what is computed.  0, or -1 with the old file in place. */
-int identity_save(identity_t *id, const home_t *home);
+/* 0, or -1 with the old file in place. */
+int identity_save(const identity_t *id, const home_t *home);
 
 /* After unpairing.  0, or -1. */
 int identity_remove(const home_t *home);

@@ -60,7 +60,7 @@ compose(uint8_t *buf, vmops_span_t *out, vmops_result_t *r)
 
     rc = vmops_result_write(buf, VMOPS_RESULT_PAYLOAD_MAX, out, r);
 
-    if (rc == 0 && redact_found(*out)) {
+    if (rc == 0 && redact_found_json(*out)) {
         log_event(LOG_ERROR, "leak_blocked", LOG_CODE("type", "result"),
                   LOG_UUID("command", &r->id));
         withhold(r, VMOPS_CMDERR_leak_blocked);

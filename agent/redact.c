@@ -7,6 +7,7 @@
 
 #include "agent.h"
 #include "redact.h"
+#include "vmops_json.h"
 #include "vmops_banned.h"
 
 
@@ -324,6 +325,73 @@ redact_found(vmops_span_t bytes)
     }
 
     plat_mutex_unlock(mutex);
+
+    return found;
+}
+
+
+static int
+found_in(const vmops_json_t *node)
+{
+    const vmops_json_t  *child;
+
+    if (redact_found(node->key)
+        || (node->type == VMOPS_JSON_STRING && redact_found(node->str)))
+    {
+        return 1;
+    }
+
+    /* as deep as VMOPS_JSON_DEPTH_MAX */
+    for (child = node->child; child != NULL; child = child->next) {
+        if (found_in(child)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+nothing_open(void)
+{
+    int  nothing;
+
+    plat_mutex_lock(mutex);
+    nothing = open_secrets == NULL;
+    plat_mutex_unlock(mutex);
+
+    return nothing;
+}
+
+
+int
+redact_found_json(vmops_span_t json)
+{
+    int                  found = 1;
+    size_t               size = vmops_json_arena_size(json.n);
+    uint8_t             *memory;
+    vmops_arena_t        arena;
+    const vmops_json_t  *root;
+
+    if (nothing_open()) {
+        return 0;
+    }
+
+    if (redact_found(json)) {
+        return 1;
+    }
+
+    memory = malloc(size);
+
+    if (memory != NULL) {
+        vmops_arena_init(&arena, memory, size);
+        if (vmops_json_parse(&root, &arena, json) == VMOPS_JSON_OK) {
+            found = found_in(root);
+        }
+        sodium_memzero(memory, size);
+        free(memory);
+    }
 
     return found;
 }

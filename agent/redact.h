@@ -31,5 +31,12 @@ void redact_remove(redact_t *r);
 /* 1 if the bytes contain one of the open secrets. */
 int redact_found(vmops_span_t bytes);
 
+/*
+ * The same for a JSON document, as it is and in each of its strings decoded:
+ * a text that had the secret in an encoding has it in two here.  A document
+ * that cannot be read counts as found.
+ */
+int redact_found_json(vmops_span_t json);
+
 
 #endif /* VMOPS_REDACT_H */

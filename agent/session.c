@@ -31,7 +31,7 @@ session_send(session_t *s, const vmops_msg_t *m)
         return 0;
     }
 
-    if (redact_found(out)) {
+    if (redact_found_json(out)) {
         log_event(LOG_ERROR, "leak_blocked",
                   LOG_CODE("type", vmops_msg_name(m->type)));
         return 0;

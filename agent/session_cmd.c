@@ -208,6 +208,7 @@ rekey(session_t *s, const vmops_ctl_t *ctl)
 
     memcpy(old, id->command_pk, sizeof(old));
     memcpy(id->command_pk, ctl->key, sizeof(id->command_pk));
+    memcpy(id->command_key_id, key_id, sizeof(key_id));
 
     if (identity_save(id, s->agent->home) != 0) {
         memcpy(id->command_pk, old, sizeof(old));

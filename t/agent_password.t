@@ -29,14 +29,30 @@ is_deeply [$site->effects], ['start'], 'once';
 my @signed_in = grep { $_->{path} =~ m{/access/ticket$} } $pve->access;
 is scalar @signed_in, 2, 'each order signs in for itself';
 
+# its ticket ends while a task goes on
+
+$pve->control('POST', 'tasks/next', { type => 'qmstop', vmid => 100,
+                                      duration => 2500 });
+my $id = $site->command('stop', wait => 0)->{json}{command_id};
+wait_for { $pve->effects(vmid => 100, op => 'stop', event => 'request') } 10,
+    'the task';
+$pve->control('POST', 'tickets/age', { seconds => 8000 });
+my $end;
+wait_for {
+    $end = $site->rest(GET => "/vm-ops/commands/$id")->{json};
+    $end->{finished_at};
+} 20, 'its end';
+is $end->{status}, 'succeeded', 'a ticket that ends is renewed on the way';
+is_deeply [$site->effects], ['start', 'stop'], 'and nothing is done twice';
+
 # the password is changed there
 
 $pve->control('PUT', "users/$user", { password => 'another one' });
-my $end = $site->command('stop')->{json};
+$end = $site->command('start')->{json};
 is "$end->{status} $end->{error}{code}", 'failed auth_failed',
     'a wrong password: auth_failed';
 is $end->{error}{stage}, 'auth', 'at the stage auth';
-is_deeply [$site->effects], ['start'], 'and nothing happened';
+is_deeply [$site->effects], ['start', 'stop'], 'and nothing happened';
 
 wait_for {
     grep { !$_->{ok} && $_->{stage} eq 'auth' } @{ $agent->record->{routes} };

@@ -22,6 +22,7 @@ typedef struct {
     struct curl_slist  *headers;        /* what signs a request in */
     redact_t           *redact[2];      /* ticket, CSRF token */
     uint64_t            signed_in;      /* plat_boot_ms(); 0: by token */
+    uint8_t             proven;         /* this ticket has been taken */
     uint8_t            *memory;         /* of the last answer's JSON */
     char                node[VMOPS_NODE_MAX + 1];
 } pve_t;

@@ -156,6 +156,7 @@ take_ticket(pve_t *pve, const pve_reply_t *reply)
     }
 
     pve->signed_in = plat_boot_ms();
+    pve->proven = 0;
 
     return 0;
 }
@@ -352,13 +353,27 @@ pve_rc_t
 pve_call(pve_t *pve, pve_mode_t mode, const char *method, const char *path,
     const char *form, pve_reply_t *reply)
 {
+    pve_rc_t  rc;
+
     if (pve->signed_in != 0 && plat_boot_ms() - pve->signed_in > RENEW_MS
         && sign_in(pve) != 0)
     {
         return PVE_ENDED;
     }
 
-    return call(pve, mode, method, path, form, reply);
+    rc = call(pve, mode, method, path, form, reply);
+
+    /* a ticket that was good before is no more: nothing was done with it */
+    if (rc == PVE_REFUSED && reply->status == 401 && pve->proven) {
+        if (sign_in(pve) != 0) {
+            return PVE_ENDED;
+        }
+        rc = call(pve, mode, method, path, form, reply);
+    }
+
+    pve->proven = pve->signed_in != 0 && rc == PVE_OK;
+
+    return rc;
 }
 
 
