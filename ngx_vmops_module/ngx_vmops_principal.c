@@ -41,6 +41,7 @@ struct ngx_vmops_entry_s {
 };
 
 
+static ngx_uint_t ngx_vmops_entry_fresh(ngx_vmops_entry_t *e);
 static ngx_vmops_entry_t *ngx_vmops_entry(ngx_vmops_claim_t *claim);
 static void ngx_vmops_entry_expire(ngx_uint_t force);
 static void ngx_vmops_entry_drop(ngx_vmops_entry_t *e);
@@ -220,9 +221,7 @@ ngx_vmops_entry_get(ngx_vmops_op_t *op, ngx_vmops_claim_t *claim)
 
     if (e->call == NULL) {
 
-        if (e->valid
-            && ngx_current_msec - e->asked < VMOPS_PRINCIPAL_CACHE_MS)
-        {
+        if (ngx_vmops_entry_fresh(e)) {
             ngx_vmops_entry_settle(e, op);
             return;
         }
@@ -237,6 +236,33 @@ ngx_vmops_entry_get(ngx_vmops_op_t *op, ngx_vmops_claim_t *claim)
     op->queued = 1;
 
     ngx_vmops_watch(op);
+}
+
+
+/*
+ * Other workers count requests, too: the closer to the limit, the sooner the
+ * store is asked again.
+ */
+
+static ngx_uint_t
+ngx_vmops_entry_fresh(ngx_vmops_entry_t *e)
+{
+    ngx_uint_t  left;
+
+    if (!e->valid || ngx_current_msec - e->asked >= VMOPS_PRINCIPAL_CACHE_MS) {
+        return 0;
+    }
+
+    if (e->claim.kind == NGX_VMOPS_AGENT
+        || e->verdict != NGX_VMOPS_STORE_OK)
+    {
+        return 1;
+    }
+
+    left = VMOPS_RATE_REQUESTS_PER_MIN
+           - ngx_min(e->used, VMOPS_RATE_REQUESTS_PER_MIN);
+
+    return e->pending <= 1 + left / 16;
 }
 
 

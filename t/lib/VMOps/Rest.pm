@@ -27,7 +27,7 @@ my $ids = 0;
 sub new {
     my ($class, $stack, %opt) = @_;
     my $tenant = $stack->tenant($opt{tenant} // 'acme');
-    my $self = bless { stack => $stack, tenant => $tenant, %opt }, $class;
+    my $self = bless { %opt, stack => $stack, tenant => $tenant }, $class;
     my $rest = sub { $stack->rest(@_) };
 
     my $agent = VMOps::WSAgent->new(port => $stack->port($opt{node}),
@@ -45,7 +45,17 @@ sub new {
                             { json => { secret_ref => $self->{secret} } });
     croak "not bound: $bound->{status} $bound->{body}"
         if $bound->{status} != 200;
-    $agent->online unless $opt{offline};
+    $self->online unless $opt{offline};
+    return $self;
+}
+
+# the agent's socket, until the API says that it is there
+sub online {
+    my ($self) = @_;
+    $self->agent->online;
+    VMOps::wait_for(sub {
+        $self->made(GET => '/agents/' . $self->agent->id)->{status} eq 'online';
+    }, 5, 'the agent to be online');
     return $self;
 }
 
