@@ -1,0 +1,70 @@
+# vmops-keys: makes what is missing and touches nothing else; a token for the
+# platform's first administrator.
+
+use strict;
+use warnings;
+
+use File::Temp qw(tempdir);
+
+use VMOps;
+
+my $tool = VMOps::top() . '/build/conf/vmops-keys';
+my $dir = tempdir('vmops-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
+
+sub run_tool { return run_command([$tool, @_]) }
+
+is run_tool('init', "$dir/keys")->{exit}, 0, 'init';
+my %first;
+for my $name (qw(command mac pepper)) {
+    my $path = "$dir/keys/$name.key";
+    $first{$name} = VMOps::slurp($path);
+    is length $first{$name}, 32, "$name.key: 32 bytes";
+    is sprintf('%o', (stat $path)[2] & 07777), '600', 'for nobody else';
+}
+is scalar(keys %{{ reverse %first }}), 3, 'three different ones';
+is sprintf('%o', (stat "$dir/keys")[2] & 07777), '700', 'nor the folder';
+
+unlink "$dir/keys/mac.key";
+is run_tool('init', "$dir/keys")->{exit}, 0, 'init again';
+is VMOps::slurp("$dir/keys/$_.key"), $first{$_}, "$_.key is what it was"
+    for qw(command pepper);
+isnt VMOps::slurp("$dir/keys/mac.key"), $first{mac}, 'the missing one is new';
+
+for my $args ([], ['init'], ['init', $dir, $dir], ['nothing'],
+              ['platform-token'], ['platform-token', '--keys', $dir],
+              ['platform-token', '--keys', $dir, '--keys', $dir]) {
+    my $run = run_tool(@$args);
+    is $run->{exit}, 2, "bad use: @$args";
+    like $run->{err}, qr/^usage: vmops-keys init DIR/, 'is told how';
+}
+my $run = run_tool('init', '/proc/none/keys');
+is $run->{exit}, 1, 'where nothing can be made';
+like $run->{err}, qr{^vmops-keys: cannot make /proc/none/keys: }, 'and why';
+
+# a token
+my $s = VMOps->stack;
+my @args = ('platform-token', '--keys', $s->dir . '/keys', '--redis',
+            $s->info->{redis_socket}, '--user', 'vmops', '--password-file',
+            $s->dir . '/passwords/vmops', '--name', 'second one');
+$run = run_tool(@args);
+is $run->{exit}, 0, 'a second administrator';
+my $token = canary('the second one', $run->{out} =~ s/\n\z//r);
+like $token, qr/^vmo_platform_[0-9A-Za-z]{49}$/, 'one line: the token';
+is $s->rest(GET => '/admin/tenants', { token => $token })->{status}, 200,
+    'which works';
+
+for my $case (['no store', '--redis', '/nowhere', qr/cannot connect to/],
+              ['no such user', '--user', 'nobody', qr/AUTH/],
+              ['no password', '--password-file', '/nowhere', qr/cannot read/],
+              ['no keys', '--keys', '/nowhere', qr/cannot read/],
+              ['no name', '--name', '', qr/--name/],
+              ['a long name', '--name', 'x' x 65, qr/--name/]) {
+    my ($what, $option, $value, $like) = @$case;
+    my %with = (@args[1 .. $#args], $option => $value);
+    $run = run_tool('platform-token', %with);
+    is $run->{exit}, 1, $what;
+    like $run->{err}, $like, 'says why';
+    is $run->{out}, '', 'and no token';
+}
+
+done_testing;
