@@ -343,7 +343,7 @@ platform_token(const options_t *o)
     new_token_t    t;
     redisContext  *c;
 
-    if (strlen(o->name) > VMOPS_NAME_MAX
+    if (o->name[0] == '\0' || strlen(o->name) > VMOPS_NAME_MAX
         || !vmops_pattern_match(VMOPS_P_TEXT, vmops_span_str(o->name)))
     {
         return fail("bad", "--name", "not a line of 1 to 64 bytes");
