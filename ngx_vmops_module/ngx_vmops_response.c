@@ -59,17 +59,6 @@ ngx_vmops_problem_at(ngx_vmops_op_t *op, vmops_problem_t problem,
 
 
 void
-ngx_vmops_problem_retry(ngx_vmops_op_t *op, vmops_problem_t problem,
-    ngx_msec_t ms)
-{
-    ngx_vmops_header(op, "Retry-After",
-                     ngx_vmops_decimal(op->request->pool, (ms + 999) / 1000));
-
-    ngx_vmops_problem_send(op, problem, NULL, 0);
-}
-
-
-void
 ngx_vmops_problem_limit(ngx_vmops_op_t *op, ngx_uint_t limit, ngx_msec_t reset)
 {
     vmops_span_t  seconds;

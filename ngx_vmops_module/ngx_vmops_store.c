@@ -153,7 +153,8 @@ ngx_vmops_refused(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
     vmops_span_t   detail;
 
     if (code == VMOPS_PROBLEM_rate_limited) {
-        ngx_vmops_problem_retry(op, code, ngx_vmops_item_int(reply, 1));
+        ngx_vmops_problem_limit(op, ngx_vmops_item_int(reply, 2),
+                                ngx_vmops_item_int(reply, 1));
         return;
     }
 

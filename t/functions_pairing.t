@@ -142,6 +142,7 @@ is $f->call(pairing_allow => { %address, fails => 0 })->[0], 'OK', 'allowed';
 $f->ok_call(pairing_allow => { %address, fails => 1 }) for 1 .. 10;
 my $limited = $f->call(pairing_allow => { %address, fails => 0 });
 is $limited->[0], 'rate_limited', 'ten failed ones are enough';
+is $limited->[2], 10, 'which is the limit';
 ok $limited->[1] > 0 && $limited->[1] <= 60_000, 'for a minute';
 is $f->call(pairing_allow => { %address, address => '192.0.2.2',
                                fails => 0 })->[0], 'OK', 'another address';

@@ -134,6 +134,7 @@ $r = register(VMOps::WSAgent->new, $p->{code});
 is "$r->{status} $r->{json}{code}", '429 rate_limited',
     'the eleventh is not looked at';
 like $r->{headers}{'retry-after'}, qr/^[1-5]?[0-9]$|^60$/, 'for so long';
+is $r->{headers}{'ratelimit-limit'}, 10, 'and of how many';
 forget();
 is register(VMOps::WSAgent->new, $p->{code})->{status}, 201,
     'later the code works';

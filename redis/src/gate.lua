@@ -66,7 +66,7 @@ function Gate.nonce(t, agent_id, nonce, ms)
         return { 'unauthenticated' }
     end
     if redis.call('ZCARD', key) >= LIMIT.NONCES_MAX then
-        return { 'rate_limited', text(LIMIT.RATE_MS) }
+        return { 'rate_limited', text(LIMIT.RATE_MS), text(LIMIT.NONCES_MAX) }
     end
     redis.call('ZADD', key, text(ms), nonce)
     redis.call('PEXPIRE', key, LIMIT.HTTPSIG_NONCE_S * 1000)

@@ -44,7 +44,7 @@ function F.platform_principal(p, a)
         Gate.count(K.platform_rate(p, 'requests:' .. token.token_id),
                    num(a.cost), a.limit)
     if not within then
-        return { 'rate_limited', text(reset) }
+        return { 'rate_limited', text(reset), a.limit }
     end
     return { 'OK', flat(token), text(used), text(reset) }
 end
@@ -121,7 +121,7 @@ function F.pairing_allow(p, a)
     local key = K.platform_rate(p, 'pairing:' .. a.address)
     local _, used, reset = Gate.count(key, num(a.fails), '')
     if num(a.fails) == 0 and used >= num(a.limit) then
-        return { 'rate_limited', text(reset) }
+        return { 'rate_limited', text(reset), a.limit }
     end
     return { 'OK' }
 end

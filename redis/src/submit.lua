@@ -38,7 +38,7 @@ function Submit.requests(s)
         Gate.count(Tenant.rate_key(s.t, a.pkind, a.pkey, a.subject),
                    num(a.cost), a.rate_limit)
     if not within then
-        return { 'rate_limited', text(reset) }
+        return { 'rate_limited', text(reset), a.rate_limit }
     end
 end
 
@@ -182,11 +182,11 @@ end
 -- Counted when it is accepted: a refused one costs no command.
 function Submit.commands(s)
     if num(s.tenant.open) >= num(s.a.open_limit) then
-        return { 'rate_limited', text(LIMIT.OPEN_RETRY_MS) }
+        return { 'rate_limited', text(LIMIT.OPEN_RETRY_MS), s.a.open_limit }
     end
     local _, used, reset = Gate.count(K.rate(s.t, 'commands'), 0, '')
     if used >= num(s.a.command_limit) then
-        return { 'rate_limited', text(reset) }
+        return { 'rate_limited', text(reset), s.a.command_limit }
     end
 end
 

@@ -110,7 +110,7 @@ function F.principal(t, a)
         Gate.count(Tenant.rate_key(t, a.pkind, a.pkey, a.subject),
                    num(a.cost), a.limit)
     if not within then
-        return { 'rate_limited', text(reset) }
+        return { 'rate_limited', text(reset), a.limit }
     end
     return { 'OK', flat(found), Tenant.view(t), text(used), text(reset) }
 end
