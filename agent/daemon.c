@@ -160,12 +160,20 @@ take_lock(const home_t *home, plat_lock_t **lock)
 static int
 run(agent_t *a, int foreground)
 {
-    int   rc;
-    char  path[PLAT_PATH_MAX];
+    int         rc;
+    char        path[PLAT_PATH_MAX];
+    vmops_jw_t  w;
 
-    if (!foreground && plat_detach() != 0) {
-        return cli_fail(EXIT_INTERNAL, "internal",
-                        "The agent cannot leave the terminal.");
+    if (!foreground) {
+        cli_say("The agent runs in the background: vmops-agent status.\n");
+        cli_begin(&w);
+        vmops_jw_kbool(&w, "background", 1);
+        cli_end(&w);
+
+        if (plat_detach() != 0) {
+            return cli_fail(EXIT_INTERNAL, "internal",
+                            "The agent cannot leave the terminal.");
+        }
     }
 
     if (home_path(path, a->home->state, "agent.log") != 0

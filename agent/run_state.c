@@ -46,6 +46,7 @@ run_state_set(const home_t *home, run_state_t state, const char *code)
     vmops_jw_kcstr(&w, "state", names[state]);
     vmops_jw_kcstr(&w, "code", code);
     vmops_jw_ktime(&w, "since", (int64_t) plat_wall_ms());
+    vmops_jw_kint(&w, "pid", (int64_t) plat_process_id());
     vmops_jw_obj_end(&w);
 
     if (vmops_jw_done(&w, &out) == 0
@@ -104,16 +105,21 @@ run_state_write(vmops_jw_t *w, const home_t *home, char state[32])
     uint8_t              text[RUN_FILE_MAX], memory[16384];
     vmops_span_t         s;
     vmops_arena_t        arena;
-    const vmops_json_t  *root, *code, *since;
+    const vmops_json_t  *root, *code, *since, *pid;
 
     vmops_arena_init(&arena, memory, sizeof(memory));
     root = run_read(home, &arena, text);
     code = vmops_json_get(root, "code");
     since = vmops_json_get(root, "since");
+    pid = vmops_json_get(root, "pid");
+
+    if (!is_running(home)) {
+        pid = NULL;
+    }
 
     if (vmops_json_str(vmops_json_get(root, "state"), &s) != 0
         || text_copy(state, 32, s) != 0
-        || (!is_running(home) && !vmops_span_is(s, names[RUN_LOCKED])
+        || (pid == NULL && !vmops_span_is(s, names[RUN_LOCKED])
             && !vmops_span_is(s, names[RUN_REVOKED])))
     {
         text_copy(state, 32, vmops_span_str(names[RUN_STOPPED]));
@@ -127,4 +133,10 @@ run_state_write(vmops_jw_t *w, const home_t *home, char state[32])
     vmops_jw_key(w, "since");
     vmops_jw_str(w, vmops_json_is(since, VMOPS_JSON_STRING)
                     ? since->str : vmops_span(NULL, 0));
+    vmops_jw_key(w, "pid");
+    if (vmops_json_is(pid, VMOPS_JSON_NUMBER)) {
+        vmops_jw_int(w, pid->i);
+    } else {
+        vmops_jw_null(w);
+    }
 }

@@ -29,7 +29,7 @@ const char *run_state_name(run_state_t state);
 void run_state_set(const home_t *home, run_state_t state, const char *code);
 
 /*
- * The members state, code and since into an open object; state is
+ * The members state, code, since and pid into an open object; state is
  * "stopped" when no instance runs, but for locked and revoked.
  */
 void run_state_write(vmops_jw_t *w, const home_t *home, char state[32]);

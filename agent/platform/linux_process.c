@@ -74,6 +74,13 @@ plat_detach(void)
 }
 
 
+uint64_t
+plat_process_id(void)
+{
+    return (uint64_t) getpid();
+}
+
+
 const char *
 plat_name(void)
 {

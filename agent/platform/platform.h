@@ -46,6 +46,9 @@ int plat_init(void);
  */
 int plat_detach(void);
 
+/* This process, as the system's own tools know it. */
+uint64_t plat_process_id(void);
+
 /* "linux" or "windows", as POST /agents/register names it */
 const char *plat_name(void);
 

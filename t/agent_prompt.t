@@ -1,0 +1,66 @@
+# At a terminal: the key of an endpoint is asked about, with no as the answer
+# to anything but yes, and the secret is typed without an echo.
+
+use strict;
+use warnings;
+
+use IO::Select;
+use IPC::Open2 qw(open2);
+use Time::HiRes qw(time);
+
+use VMOps;
+use VMOps::PVESim;
+
+my $s = VMOps->stack;
+my $agent = $s->agent(tenant => $s->tenant('acme'));
+$agent->pair;
+my $pve = VMOps::PVESim->start;
+my $secret = VMOps::slurp($pve->token_secret_file) =~ s/\s+\z//r;
+canary('Proxmox token', $secret);
+my $pin = $pve->pin;
+my $add = join ' ', map { "'$_'" } VMOps::Agent::binary(), '--home',
+    $agent->home, 'secret', 'add', '--kind', 'proxmox_token', '--label', 'x',
+    '--host', '127.0.0.1', '--port', $pve->port, '--user', $pve->token_id;
+
+for my $no ('', 'n', 'Y', 'yes please') {
+    my ($seen, $exit) = terminal($add, 'Is it the right one? [y/N] ' => $no);
+    is $exit, 7, "\"$no\" is no: exit 7";
+}
+is scalar @{ $agent->cli_ok(['secret', 'list'])->{items} }, 0,
+    'and nothing is stored';
+
+my ($seen, $exit) = terminal($add, 'Is it the right one? [y/N] ' => 'y',
+                             'Token (the UUID): ' => $secret);
+is $exit, 0, 'yes and the token: stored';
+like $seen, qr/\Q$pin\E/, 'the key was shown';
+like $seen, qr/${\ $pve->fingerprint}/, 'the certificate, too';
+unlike $seen, qr/\Q$secret\E/, 'the token was not';
+my ($item) = @{ $agent->cli_ok(['secret', 'list'])->{items} };
+is $item->{pins}[0], $pin, 'the key that was shown is pinned';
+
+($seen, $exit) = terminal("$add --json", 'Is it the right one? [y/N] ' => 'y',
+                          'Token (the UUID): ' => $secret);
+is $exit, 0, 'the same with --json';
+
+done_testing;
+
+# runs a command at a terminal of its own, types after each prompt; all that
+# was seen there, and the exit code
+sub terminal {
+    my ($command, @talk) = @_;
+    my $pid = open2(my $out, my $in, 'script', '-q', '-e', '-c', $command,
+                    '/dev/null');
+    my ($seen, $from) = ('', 0);
+    my $until = time + 20;
+    while (time < $until) {
+        next if !IO::Select->new($out)->can_read(0.1);
+        last if !sysread $out, $seen, 4096, length $seen;
+        my $at = @talk ? index $seen, $talk[0], $from : -1;
+        next if $at < 0;
+        $from = $at + length $talk[0];
+        syswrite $in, "$talk[1]\n";
+        splice @talk, 0, 2;
+    }
+    waitpid $pid, 0;
+    return ($seen, $? >> 8);
+}
