@@ -1,5 +1,6 @@
 # Frames that break RFC 6455 or our limits: a Close with the right code, before
 # and after an agent is ready, and never more than that one connection.
+# tags: asan
 
 use strict;
 use warnings;

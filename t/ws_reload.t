@@ -1,5 +1,6 @@
 # nginx -s reload with live sockets: agents are sent away, commands are not lost,
 # the old worker goes.
+# tags: asan
 
 use strict;
 use warnings;
