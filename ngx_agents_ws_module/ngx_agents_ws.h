@@ -82,7 +82,6 @@ typedef struct {
     ngx_event_t                 takeover;
     ngx_agents_ws_address_t    *address;
     ngx_uint_t                  frames;
-    uint64_t                    last_seq;
 
     vmops_ws_auth_t             auth;
     u_char                      sig[VMOPS_SIG];
@@ -141,9 +140,11 @@ struct ngx_agents_ws_session_s {
     vmops_uuid_t                agent;
     vmops_uuid_t                id;
     uint64_t                    epoch;
+    uint64_t                    last_seq;  /* the agent has seen */
     uint64_t                    ctl;       /* counter of signed ctl */
 
     uint32_t                    seen;      /* ms: last bytes */
+    uint32_t                    busy;      /* ms: last command or result */
     uint32_t                    out_bytes;
     uint16_t                    out_frames;
     uint16_t                    ncalls;
@@ -186,6 +187,7 @@ struct ngx_agents_ws_tenant_s {
     ngx_rbtree_node_t           sentinel;
     vmops_redis_sub_t          *sub;
     ngx_uint_t                  subscribed;
+    ngx_msec_t                  lost;      /* when it last was not any more */
 };
 
 
@@ -208,6 +210,7 @@ struct ngx_agents_ws_call_s {
     ngx_agents_ws_call_pt       handler;
     vmops_uuid_t                command;
     uint64_t                    version;   /* of a secret */
+    u_char                      proven;    /* a result that has its order */
     u_char                      len;
     u_char                      text[VMOPS_REQUEST_ID_MAX];
 };
@@ -433,13 +436,14 @@ ngx_int_t ngx_agents_ws_identity(ngx_agents_ws_tenant_t *t,
     ngx_agents_ws_identity_t *id);
 
 /*
- * The payload of a taken command in out, at most cap bytes.  NGX_DECLINED: what
- * it has to be made of does not hold, *why says what.  *command is set if the
- * record has an id at all, otherwise zero.
+ * The payload of a taken command in out, at most cap bytes, and its number.
+ * NGX_DECLINED: what it has to be made of does not hold, *why says what.
+ * *command is set if the record has an id at all, otherwise zero.
  */
 ngx_int_t ngx_agents_ws_build(ngx_agents_ws_tenant_t *t,
     const vmops_uuid_t *agent, redisReply *taken, vmops_uuid_t *command,
-    u_char *out, size_t cap, vmops_span_t *payload, const char **why);
+    uint64_t *seq, u_char *out, size_t cap, vmops_span_t *payload,
+    const char **why);
 
 /* ngx_agents_ws_message.c */
 
@@ -457,6 +461,15 @@ void ngx_agents_ws_on_result(ngx_agents_ws_session_t *s,
 void ngx_agents_ws_ack_handler(ngx_event_t *ev);
 void ngx_agents_ws_acks_tell(ngx_agents_ws_session_t *s);
 void ngx_agents_ws_reported(ngx_agents_ws_call_t *call, redisReply *reply);
+
+/* ngx_agents_ws_recover.c */
+
+/*
+ * A result that came with its order: the store is given what the order says,
+ * in case that it has lost it.  NGX_DECLINED: the order does not hold.
+ */
+ngx_int_t ngx_agents_ws_recover(ngx_agents_ws_session_t *s,
+    const vmops_msg_result_t *m, const vmops_result_t *r);
 
 /* ngx_agents_ws_ctl.c */
 

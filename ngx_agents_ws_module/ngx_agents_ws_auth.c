@@ -267,7 +267,7 @@ ngx_agents_ws_agent_ready(ngx_agents_ws_session_t *s,
     const vmops_msg_ready_t *m)
 {
     s->state = NGX_AGENTS_WS_READYING;
-    s->hello->last_seq = m->last_seq;
+    s->last_seq = m->last_seq;
 
     ngx_agents_ws_pause(s);
 

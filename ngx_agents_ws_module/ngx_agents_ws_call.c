@@ -10,7 +10,7 @@
 #include "vmops_banned.h"
 
 
-#define NGX_AGENTS_WS_ARGS     16
+#define NGX_AGENTS_WS_ARGS     48
 #define NGX_AGENTS_WS_TELL_MS  10000       /* then the store has found out */
 
 

@@ -146,13 +146,15 @@ ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s, redisReply *taken,
     ngx_uint_t may)
 {
     ngx_int_t                rc;
+    uint64_t                 seq;
     const char              *why;
     vmops_span_t             payload;
     vmops_uuid_t             command;
     ngx_agents_ws_worker_t  *w = ngx_agents_ws_worker;
 
-    rc = ngx_agents_ws_build(s->tenant, &s->agent, taken, &command, w->payload,
-                             VMOPS_CMD_PAYLOAD_MAX, &payload, &why);
+    rc = ngx_agents_ws_build(s->tenant, &s->agent, taken, &command, &seq,
+                             w->payload, VMOPS_CMD_PAYLOAD_MAX, &payload,
+                             &why);
 
     if (rc == NGX_OK && !may) {
         rc = NGX_DECLINED;
@@ -168,7 +170,14 @@ ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s, redisReply *taken,
         return NGX_DECLINED;
     }
 
-    return ngx_agents_ws_command(s, payload, &command);
+    rc = ngx_agents_ws_command(s, payload, &command);
+
+    if (rc == NGX_OK) {
+        s->last_seq = ngx_max(s->last_seq, seq);
+        s->busy = (uint32_t) ngx_current_msec;
+    }
+
+    return rc;
 }
 
 

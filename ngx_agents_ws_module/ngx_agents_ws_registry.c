@@ -21,6 +21,8 @@ static void ngx_agents_ws_register_all(ngx_agents_ws_tenant_t *t);
 static ngx_int_t ngx_agents_ws_session_ready(ngx_agents_ws_session_t *s);
 static void ngx_agents_ws_ready_handler(ngx_agents_ws_call_t *call,
     redisReply *reply);
+static ngx_uint_t ngx_agents_ws_unsure(ngx_agents_ws_session_t *s,
+    redisReply *reply);
 static void ngx_agents_ws_online(ngx_agents_ws_session_t *s);
 static void ngx_agents_ws_insert(ngx_agents_ws_session_t *s);
 static ngx_rbtree_key_t ngx_agents_ws_key(const vmops_uuid_t *agent);
@@ -157,7 +159,10 @@ ngx_agents_ws_subscribed(void *data, ngx_uint_t subscribed)
 
     t->subscribed = subscribed;
 
-    if (subscribed) {
+    if (!subscribed) {
+        t->lost = ngx_current_msec;
+
+    } else {
         ngx_agents_ws_register_all(t);
         ngx_agents_ws_register_pump();
     }
@@ -254,7 +259,7 @@ ngx_agents_ws_session_ready(ngx_agents_ws_session_t *s)
     argv[1] = ngx_agents_ws_uuid(session, &s->id);
     argv[2] = vmops_span(incarnation->data, incarnation->len);
     argv[3] = ngx_agents_ws_number(epoch, s->epoch);
-    argv[4] = ngx_agents_ws_number(seq, s->hello ? s->hello->last_seq : 0);
+    argv[4] = ngx_agents_ws_number(seq, s->last_seq);
     argv[5] = vmops_span(s->version, s->version_len);
     argv[6] = vmops_span_str(s->platform == VMOPS_PLATFORM_WINDOWS
                              ? "windows" : "linux");
@@ -290,7 +295,10 @@ ngx_agents_ws_ready_handler(ngx_agents_ws_call_t *call, redisReply *reply)
             return;
         }
 
-        if (ngx_agents_ws_reply_is(reply, "OK")) {
+        if (ngx_agents_ws_unsure(s, reply)) {
+            ngx_agents_ws_refused(s, NULL);
+
+        } else if (ngx_agents_ws_reply_is(reply, "OK")) {
             ngx_agents_ws_online(s);
 
         } else if (ngx_agents_ws_reply_is(reply, "stale")) {
@@ -304,6 +312,22 @@ ngx_agents_ws_ready_handler(ngx_agents_ws_call_t *call, redisReply *reply)
     if (reply) {
         ngx_agents_ws_register_pump();
     }
+}
+
+
+/*
+ * A store that began anew may have lost what it was told last.  The agent has
+ * it still, and says so when it comes again: its results, and their orders.
+ */
+
+static ngx_uint_t
+ngx_agents_ws_unsure(ngx_agents_ws_session_t *s, redisReply *reply)
+{
+    return s->state == NGX_AGENTS_WS_READY
+           && vmops_span_is(ngx_agents_ws_reply_span(reply, 3), "1")
+           && s->busy && s->tenant->lost
+           && (int32_t) ((uint32_t) s->tenant->lost - s->busy)
+              < VMOPS_STORE_LAG_MS;
 }
 
 

@@ -23,8 +23,10 @@ static void ngx_agents_ws_progress(ngx_agents_ws_session_t *s,
     vmops_span_t stage, vmops_span_t message);
 
 static ngx_int_t ngx_agents_ws_finish(ngx_agents_ws_session_t *s,
-    const vmops_msg_result_t *m, const vmops_result_t *r);
+    const vmops_msg_result_t *m, const vmops_result_t *r, ngx_uint_t proven);
 static void ngx_agents_ws_finish_handler(ngx_agents_ws_call_t *call,
+    redisReply *reply);
+static ngx_uint_t ngx_agents_ws_lost(ngx_agents_ws_call_t *call,
     redisReply *reply);
 static vmops_span_t ngx_agents_ws_uses(vmops_buf_t *buf,
     const vmops_result_t *r);
@@ -268,6 +270,7 @@ ngx_agents_ws_reported(ngx_agents_ws_call_t *call, redisReply *reply)
 void
 ngx_agents_ws_on_result(ngx_agents_ws_session_t *s, const vmops_msg_t *msg)
 {
+    ngx_uint_t                 proven;
     vmops_result_t             r;
     const vmops_msg_result_t  *m = &msg->u.result;
 
@@ -280,7 +283,9 @@ ngx_agents_ws_on_result(ngx_agents_ws_session_t *s, const vmops_msg_t *msg)
         return;
     }
 
-    if (ngx_agents_ws_finish(s, m, &r) != NGX_OK) {
+    proven = m->has_cmd && ngx_agents_ws_recover(s, m, &r) == NGX_OK;
+
+    if (ngx_agents_ws_finish(s, m, &r, proven) != NGX_OK) {
         ngx_agents_ws_refused(s, NULL);
     }
 }
@@ -288,7 +293,7 @@ ngx_agents_ws_on_result(ngx_agents_ws_session_t *s, const vmops_msg_t *msg)
 
 static ngx_int_t
 ngx_agents_ws_finish(ngx_agents_ws_session_t *s, const vmops_msg_result_t *m,
-    const vmops_result_t *r)
+    const vmops_result_t *r, ngx_uint_t proven)
 {
     char                     agent[VMOPS_UUID_TEXT + 1];
     char                     id[VMOPS_UUID_TEXT + 1];
@@ -336,6 +341,7 @@ ngx_agents_ws_finish(ngx_agents_ws_session_t *s, const vmops_msg_result_t *m,
     }
 
     call->command = m->id;
+    call->proven = proven;
 
     return NGX_OK;
 }
@@ -356,15 +362,33 @@ ngx_agents_ws_finish_handler(ngx_agents_ws_call_t *call, redisReply *reply)
         return;
     }
 
-    if (reply == NULL || !ngx_agents_ws_reply_is(reply, "OK")) {
+    if (reply == NULL || !ngx_agents_ws_reply_is(reply, "OK")
+        || ngx_agents_ws_lost(call, reply))
+    {
         ngx_agents_ws_refused(s, NULL);
         return;
     }
+
+    s->busy = (uint32_t) ngx_current_msec;
 
     msg.type = VMOPS_MSG_RESULT_OK;
     msg.u.result_ok.id = call->command;
 
     (void) ngx_agents_ws_send_msg(s, &msg, NULL);
+}
+
+
+/*
+ * A command that the store does not know, before it is clear whether the store
+ * has just lost it: after a reconnect its result comes with its order.
+ */
+
+static ngx_uint_t
+ngx_agents_ws_lost(ngx_agents_ws_call_t *call, redisReply *reply)
+{
+    return !call->proven
+           && (!call->tenant->subscribed || call->session->reg.next)
+           && vmops_span_is(ngx_agents_ws_reply_span(reply, 1), "unknown");
 }
 
 

@@ -105,8 +105,8 @@ static ngx_int_t ngx_agents_ws_record(ngx_agents_ws_tenant_t *t,
 
 ngx_int_t
 ngx_agents_ws_build(ngx_agents_ws_tenant_t *t, const vmops_uuid_t *agent,
-    redisReply *taken, vmops_uuid_t *command, u_char *out, size_t cap,
-    vmops_span_t *payload, const char **why)
+    redisReply *taken, vmops_uuid_t *command, uint64_t *seq, u_char *out,
+    size_t cap, vmops_span_t *payload, const char **why)
 {
     char                   text[VMOPS_UUID_TEXT + 1];
     ngx_int_t              rc;
@@ -147,6 +147,7 @@ ngx_agents_ws_build(ngx_agents_ws_tenant_t *t, const vmops_uuid_t *agent,
         rc = NGX_DECLINED;
     }
 
+    *seq = b.cmd.seq;
     *why = b.why;
 
     return rc;

@@ -119,13 +119,13 @@ function F.session_ready(t, a)
     put(key, filled({
         'session', a.session, 'gateway', a.incarnation, 'since', text(ms),
         'connected_since', again and agent.connected_since or text(ms),
-        'last_seen', text(ms), 'epoch', text(epoch),
+        'last_seen', text(ms), 'born', text(born), 'epoch', text(epoch),
         'epoch_pending', text(math.max(epoch, num(agent.epoch_pending))),
         'last_seq', text(math.max(last, num(agent.last_seq))),
         'version', a.version, 'platform', a.platform,
     }))
     renumber(t, a.agent_id, last)
-    local restarted = num(agent.since) < born and '1' or '0'
+    local restarted = agent.born ~= text(born) and '1' or '0'
     if again then
         return { 'OK', '', '', restarted }
     end
