@@ -216,30 +216,44 @@ cli_options(cli_t *cli, const cli_option_t *options, const char **words,
 }
 
 
-int
-cli_dispatch(cli_t *cli, const cli_command_t *commands, const char *prefix)
+static void
+usage(FILE *out, const cli_command_t *commands, const char *prefix)
 {
     const cli_command_t  *c;
 
-    for (c = commands; cli->argc > 0 && c->name != NULL; c++) {
-        if (strcmp(c->name, cli->argv[0]) == 0) {
+    for (c = commands; c->name != NULL; c++) {
+        fprintf(out, "%s vmops-agent %s%s %s\n",
+                c == commands ? "usage:" : "      ", prefix, c->name,
+                c->usage);
+    }
+}
+
+
+int
+cli_dispatch(cli_t *cli, const cli_command_t *commands, const char *prefix)
+{
+    const char           *name = cli->argc > 0 ? cli->argv[0] : "";
+    const cli_command_t  *c;
+
+    for (c = commands; c->name != NULL; c++) {
+        if (strcmp(c->name, name) == 0) {
             cli->argc--;
             cli->argv++;
             return c->run(cli);
         }
     }
 
-    if (cli_json) {
-        return cli_fail(EXIT_USAGE, "usage", "Unknown command.");
+    if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) {
+        usage(stdout, commands, prefix);
+        return EXIT_OK;
     }
 
-    for (c = commands; c->name != NULL; c++) {
-        fprintf(stderr, "%s vmops-agent %s%s %s\n",
-                c == commands ? "usage:" : "      ", prefix, c->name,
-                c->usage);
+    if (!cli_json) {
+        usage(stderr, commands, prefix);
     }
 
-    return EXIT_USAGE;
+    return cli_fail(EXIT_USAGE, "usage", *name ? "Unknown command."
+                                               : "A command is needed.");
 }
 
 

@@ -19,6 +19,13 @@ like $run->{err}, qr/^usage: vmops-agent .*pair --server URL/, 'and usage';
 for my $command (qw(pair run status unpair secret policy journal version)) {
     like $run->{err}, qr/\] $command\b/, "it has $command";
 }
+is human('no-such')->{exit}, 2, 'an unknown one';
+like human('no-such')->{err}, qr/Unknown command/, 'is called that';
+for my $ask (['help'], ['--help'], ['secret', '--help']) {
+    my $got = human(@$ask);
+    is $got->{exit}, 0, "@$ask: no mistake";
+    like $got->{out}, qr/^usage: vmops-agent /, 'and on standard output';
+}
 is human('secret')->{exit}, 2, 'a command of commands has its own usage';
 like human('secret')->{err}, qr/secret rotate REF/, 'with its commands';
 unlike human('secret')->{err}, qr/--(?:secret|password|token)\b/,
