@@ -422,9 +422,8 @@ ngx_vmops_init_process(ngx_cycle_t *cycle)
 
     ngx_vmops_principal_init();
     ngx_vmops_live_init();
-    ngx_vmops_sweep_init();
 
-    return NGX_OK;
+    return ngx_vmops_sweep_init();
 }
 
 

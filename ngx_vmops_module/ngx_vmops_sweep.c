@@ -46,7 +46,9 @@ static void ngx_vmops_about(ngx_vmops_function_e fn, vmops_span_t key,
 static void ngx_vmops_active_added(void *data, redisReply *reply);
 static void ngx_vmops_active_drop(ngx_vmops_active_t *a);
 static void ngx_vmops_active_expire(void);
+static void ngx_vmops_active_forget(void *data, ngx_uint_t up);
 static void ngx_vmops_again_handler(ngx_event_t *ev);
+static void ngx_vmops_again_done(void *data, redisReply *reply);
 
 
 static ngx_event_t        ngx_vmops_sweep_event;
@@ -60,7 +62,7 @@ static ngx_uint_t         ngx_vmops_active_n;
 static ngx_uint_t         ngx_vmops_again_n;
 
 
-void
+ngx_int_t
 ngx_vmops_sweep_init(void)
 {
     ngx_event_t  *ev;
@@ -83,6 +85,9 @@ ngx_vmops_sweep_init(void)
     /* workers start together: they should not sweep together */
 
     ngx_add_timer(ev, 1 + ngx_random() % VMOPS_SWEEP_MS);
+
+    return vmops_redis_on_state(ngx_vmops_worker.redis,
+                                ngx_vmops_active_forget, NULL);
 }
 
 
@@ -302,6 +307,21 @@ ngx_vmops_active_expire(void)
 }
 
 
+/* a store that comes back may have lost whom it was told of last */
+
+static void
+ngx_vmops_active_forget(void *data, ngx_uint_t up)
+{
+    ngx_queue_t  *q;
+
+    while (!up && !ngx_queue_empty(&ngx_vmops_active_queue)) {
+
+        q = ngx_queue_last(&ngx_vmops_active_queue);
+        ngx_vmops_active_drop(ngx_queue_data(q, ngx_vmops_active_t, queue));
+    }
+}
+
+
 void
 ngx_vmops_again(ngx_vmops_function_e fn, vmops_span_t tenant,
     const vmops_span_t *args, ngx_uint_t nargs)
@@ -360,11 +380,26 @@ ngx_vmops_again_handler(ngx_event_t *ev)
     a = (ngx_vmops_again_t *) ((u_char *) ev
                                - offsetof(ngx_vmops_again_t, event));
 
-    if (ngx_vmops_store_call(a->fn, a->tenant, a->args, a->nargs, NULL, NULL)
-        == NULL && !ngx_exiting)
+    if (ngx_vmops_store_call(a->fn, a->tenant, a->args, a->nargs,
+                             ngx_vmops_again_done, a)
+        == NULL)
     {
-        /* the store is away, which is what this is for */
-        ngx_add_timer(ev, VMOPS_REVOKE_AGAIN_MS);
+        ngx_vmops_again_done(a, NULL);
+    }
+}
+
+
+/* a store that is away is what this is for: it is told when it is back */
+
+static void
+ngx_vmops_again_done(void *data, redisReply *reply)
+{
+    ngx_vmops_again_t *a = data;
+
+    if (ngx_vmops_store_code(reply) == VMOPS_PROBLEM_store_unavailable
+        && !ngx_exiting)
+    {
+        ngx_add_timer(&a->event, VMOPS_REVOKE_AGAIN_MS);
         return;
     }
 

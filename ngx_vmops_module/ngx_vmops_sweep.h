@@ -12,7 +12,7 @@
 #pragma GCC visibility push(hidden)
 
 
-void ngx_vmops_sweep_init(void);
+ngx_int_t ngx_vmops_sweep_init(void);
 
 /* before a submit: lists the tenant for the sweep, unless that is known */
 void ngx_vmops_sweep_active(vmops_span_t tenant);
