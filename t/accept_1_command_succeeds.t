@@ -1,6 +1,6 @@
 # Agent online, license active, VM bound: the command succeeds, with a receipt
 # that an independent Ed25519 verifies.
-# tags: asan
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # A Proxmox action goes through the agent: the server's own processes never
 # connect to the hypervisor, which knows the pinned agent only.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # Rotation: the secret_ref stays, its version grows, new commands use the new
 # material, and the old one is of no more use.
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # The agent's key is lost: nobody can decrypt, everybody is told to re-enter
 # the secret, and after that it works again.
+# tags: asan
 
 use strict;
 use warnings;

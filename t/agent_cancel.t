@@ -1,5 +1,6 @@
 # A cancelled order: a running task is stopped at the hypervisor, one that
 # waits does not begin, and orders for other guests go on.
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # The command line without a server: usage, exit codes, one JSON document per
 # command, and no way to give a secret in an argument.
+# tags: asan tsan
 
 use strict;
 use warnings;

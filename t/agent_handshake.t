@@ -1,6 +1,6 @@
 # Answers to the agent's opening handshake that are none, or break a rule: it
 # gets no further with them, sends nothing that is its own, and tries again.
-# tags: asan
+# tags: asan tsan
 
 use strict;
 use warnings;

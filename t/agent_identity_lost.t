@@ -1,5 +1,6 @@
 # An identity that cannot be read is kept, never written over; paired again as
 # the same agent, its secrets and its place in line are as they were.
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # A hypervisor that shows the secret in its own words, in any encoding: the
 # agent sends none of it on, and says that it kept something back.
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # A result is told again until the server confirms it, after a reconnect with
 # the order it belongs to; and it survives the agent's own end.
+# tags: asan tsan
 
 use strict;
 use warnings;

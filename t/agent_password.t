@@ -1,5 +1,6 @@
 # A user's password: the agent signs in, uses the ticket with its CSRF token,
 # and shows none of the three to anybody.
+# tags: asan tsan
 
 use strict;
 use warnings;

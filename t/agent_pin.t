@@ -1,6 +1,6 @@
 # An endpoint's key is confirmed before it is pinned, and from then on no
 # other key gets a request, let alone the secret.
-# tags: asan
+# tags: asan tsan
 
 use strict;
 use warnings;

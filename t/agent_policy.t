@@ -1,5 +1,6 @@
 # What this PC's own policy, or the secret's own restrictions, do not allow is
 # rejected before the secret is fetched, whatever the server says.
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # At a terminal: the key of an endpoint is asked about, with no as the answer
 # to anything but yes, and the secret is typed without an echo.
+# tags: asan tsan
 
 use strict;
 use warnings;

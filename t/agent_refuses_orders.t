@@ -1,7 +1,7 @@
 # Orders that were replayed, reordered, expired, altered, not signed, or signed
 # by or for somebody else: none of them is carried out.  The good ones before,
 # between and after them are, once each.
-# tags: asan
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # A killed agent: a task is followed again and not begun again; what may have
 # had an effect is indeterminate; what surely had none is failed.
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,6 +1,7 @@
 # A server that gives back another ciphertext than the one that was stored:
 # swapped, rolled back, altered or withheld, the agent says which, and the
 # hypervisor hears nothing.
+# tags: asan tsan
 
 use strict;
 use warnings;

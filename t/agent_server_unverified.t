@@ -1,5 +1,6 @@
 # A server that cannot prove itself gets no further: no readiness, no order
 # taken in, and what it says without a signature ends nothing for good.
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # What a hypervisor answers, or does not, ends as the code that says what to
 # do; a guest that has moved is found; a locked one is waited for.
+# tags: asan tsan
 
 use strict;
 use warnings;

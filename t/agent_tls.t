@@ -1,5 +1,6 @@
 # The control plane over TLS: by the CA that pairing named and no other, and,
 # where the configuration says so, bound to this very TLS connection.
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # An upload whose answer was lost: nobody knows whether the server has it, and
 # whichever it was, the secret can be used and entered again.
+# tags: asan tsan
 
 use strict;
 use warnings;

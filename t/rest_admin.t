@@ -1,5 +1,6 @@
 # The platform administrator: tenants, their license, flags; and what of it a
 # tenant sees.
+# tags: asan
 
 use strict;
 use warnings;

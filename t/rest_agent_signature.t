@@ -1,5 +1,6 @@
 # An agent's signed requests (RFC 9421): the one form, the request as it came,
 # a nonce once; and its heartbeat.
+# tags: asan
 
 use strict;
 use warnings;

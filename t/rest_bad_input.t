@@ -1,5 +1,6 @@
 # Bodies that no client should send: the right problem, nothing of the input in
 # it, and workers that live.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # However a body comes: in chunks, byte by byte, with a lie about its length.
 # 64 KiB hold whatever the framing, and nothing is written to a disk.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # What is wrong in a configuration is said when it is read, with the directive
 # and the reason.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # A command's event stream: everything from its first event on, in order, and
 # the command itself at the end.  Streams of either worker show the same.
+# tags: asan
 
 use strict;
 use warnings;

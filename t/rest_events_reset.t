@@ -1,4 +1,5 @@
 # What is older than what is kept: one `reset`, and then how things stand.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # A stream that breaks off goes on with Last-Event-ID: on any worker, from any
 # event, while the command runs and afterwards, without a gap or a duplicate.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # The tenant's event stream: changes of commands, agents, secrets and pairings,
 # from now on.  What is the owner's alone is not in it.
+# tags: asan
 
 use strict;
 use warnings;

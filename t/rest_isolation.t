@@ -1,5 +1,6 @@
 # Tenants apart: what another tenant's id answers is, byte for byte but the
 # request's id, what an unknown one answers; and nothing of it changes.
+# tags: asan
 
 use strict;
 use warnings;

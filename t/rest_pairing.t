@@ -1,5 +1,6 @@
 # Pairing: a code that is used once, one answer to every wrong one, a signature
 # that has to hold, approval by fingerprint, new keys for a known agent.
+# tags: asan
 
 use strict;
 use warnings;

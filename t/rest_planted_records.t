@@ -1,5 +1,6 @@
 # Who can write to Redis cannot make itself anybody: tokens, platform tokens and
 # agents that are planted, copied or edited in the store open nothing.
+# tags: asan
 
 use strict;
 use warnings;

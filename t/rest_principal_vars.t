@@ -1,5 +1,6 @@
 # vmops_principal: who asks is what nginx' variables say, and nothing else; with
 # auth_request, after it.
+# tags: asan
 
 use strict;
 use warnings;

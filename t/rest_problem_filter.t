@@ -1,5 +1,6 @@
 # nginx's own errors as problem+json where vmops_problem says so; what others
 # answer passes as it is.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # 600 requests a minute of one principal, counted over all workers, whatever
 # their cache; the 601st is 429 with when to come again.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # The order of refusals: who it is, how much, whether one may, the form, and
 # only then the call's own.
+# tags: asan
 
 use strict;
 use warnings;

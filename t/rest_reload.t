@@ -1,5 +1,6 @@
 # Reload and exit of workers: nothing that a client waits for is cut off, no old
 # worker stays.
+# tags: asan
 
 use strict;
 use warnings;

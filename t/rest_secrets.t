@@ -1,5 +1,6 @@
 # Secrets as ciphertext: uploaded and rotated by the agent that made them, never
 # in the clear, never shown; bound, and asked to be entered again.
+# tags: asan
 
 use strict;
 use warnings;

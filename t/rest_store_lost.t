@@ -1,5 +1,6 @@
 # The store gone, hung and back: 503 at once or within the deadline, never a
 # hang, red at /readyz, and well again by itself.
+# tags: asan
 
 use strict;
 use warnings;

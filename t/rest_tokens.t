@@ -1,5 +1,6 @@
 # API tokens: made, listed without what could be used, expiring, and without
 # effect within two seconds of their deletion, on every worker.
+# tags: asan
 
 use strict;
 use warnings;

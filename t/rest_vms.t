@@ -1,4 +1,5 @@
 # The VM registry.
+# tags: asan
 
 use strict;
 use warnings;

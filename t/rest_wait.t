@@ -1,6 +1,7 @@
 # Prefer: wait: the answer comes with the command's end, on whatever worker it
 # is heard; or when the time is over, or at once where nothing is to be waited
 # for.
+# tags: asan
 
 use strict;
 use warnings;

@@ -2,6 +2,7 @@
 
 # `reload`: new workers take over, the old ones end, no request fails in
 # between; a configuration that nginx refuses is said, and the old one stays.
+# tags: asan
 
 use strict;
 use warnings;

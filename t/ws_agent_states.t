@@ -1,5 +1,6 @@
 # What an owner decides reaches the agent at once, signed where it ends an agent
 # for good: approval, revocation, lock, new pairing, suspension.
+# tags: asan
 
 use strict;
 use warnings;

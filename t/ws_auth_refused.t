@@ -1,5 +1,6 @@
 # Who cannot prove its key gets 4401 and no signed word; and nothing is written
 # to the store before a signature held.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # Over TLS the agent's signature can be bound to the very connection (RFC 9266):
 # it is worth nothing on another one.
+# tags: asan
 
 use strict;
 use warnings;

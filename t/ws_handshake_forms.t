@@ -1,5 +1,6 @@
 # The forms a right handshake may have, and frames that come with it in one
 # segment.
+# tags: asan
 
 use strict;
 use warnings;

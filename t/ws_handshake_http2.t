@@ -1,4 +1,5 @@
 # HTTP/2 has no Upgrade: a request by it is refused, and the connection works on.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # A request that is no agent's opening handshake (RFC 6455 section 4.2.1) is
 # refused by a problem that says which, and nothing is left of it.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # An agent that vanished without a word is noticed within two intervals of the
 # ping; one that answers stays.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # Before an agent is ready: five seconds, two messages of at most 1 KiB, twenty
 # such sockets of one address.
+# tags: asan
 
 use strict;
 use warnings;

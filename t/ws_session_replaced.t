@@ -1,4 +1,5 @@
 # Sessions that end: replaced, dropped, closed; and what is in the air then.
+# tags: asan
 
 use strict;
 use warnings;

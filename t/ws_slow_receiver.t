@@ -1,5 +1,6 @@
 # A receiver that does not drain its socket: a bounded queue, then a Close; and a
 # command whose frame never left is not lost.
+# tags: asan
 
 use strict;
 use warnings;

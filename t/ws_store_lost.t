@@ -1,6 +1,7 @@
 # Redis gone, and back: agents stay connected, handshakes are refused at once,
 # results are not lost, and presence comes back by itself, under a new
 # incarnation.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,6 +1,7 @@
 # Somebody can write to Redis, and nothing else: whatever is edited between the
 # submission of a command and its delivery, nothing of it reaches the agent, and
 # an untouched command in between does.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,4 +1,5 @@
 # Agents on some workers and hosts, requests on others: they meet in Redis.
+# tags: asan
 
 use strict;
 use warnings;

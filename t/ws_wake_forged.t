@@ -1,5 +1,6 @@
 # Whoever can publish to Redis can wake a gateway, and no more: no signed end of
 # an agent comes of it, no approval, no order.
+# tags: asan
 
 use strict;
 use warnings;

@@ -87,6 +87,9 @@ sub canary {
     return $canaries{$name} = $value;
 }
 
+# whether what is freed is kept for a while, and a process's size says nothing
+sub keeps_freed { ($ENV{ASAN_OPTIONS} // '') ne '' }
+
 sub done_testing {
     final_checks() if !$checked && $$ == $OWNER;
     Test::More::done_testing(@_);
