@@ -44,6 +44,9 @@ static const char *const  schema[] = {
     " floors BLOB NOT NULL, mac BLOB NOT NULL,"
     " rotate_asked INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;",
 
+    "ALTER TABLE commands ADD COLUMN confirmed INTEGER;"
+    "CREATE INDEX commands_confirmed ON commands (confirmed);",
+
     NULL
 };
 

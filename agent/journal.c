@@ -226,8 +226,26 @@ journal_confirmed(db_t *db, const vmops_uuid_t *id)
     int  rc;
 
     db_lock(db);
-    rc = db_run(db, "UPDATE commands SET outbox = 0, changed = " CHANGED
-                " WHERE id = ? AND outbox = 1", "u", id);
+    rc = db_run(db, "UPDATE commands SET outbox = 0, confirmed ="
+                " ifnull(confirmed, ?), changed = " CHANGED
+                " WHERE id = ? AND outbox = 1", "iu",
+                (int64_t) plat_wall_ms(), id);
+    db_unlock(db);
+
+    return rc;
+}
+
+
+int
+journal_doubt(db_t *db)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = db_run(db, "UPDATE commands SET outbox = 1 WHERE state = 3"
+                " AND confirmed > (SELECT max(confirmed) FROM commands) - ?"
+                " AND confirmed > ?", "ii", (int64_t) VMOPS_STORE_LAG_MS,
+                (int64_t) (plat_wall_ms() - JOURNAL_DOUBT_MS));
     db_unlock(db);
 
     return rc;

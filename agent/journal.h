@@ -17,6 +17,7 @@
 #define JOURNAL_KEPT_MS   (30ull * 86400 * 1000)
 #define JOURNAL_KEPT      10000
 #define JOURNAL_UPID_MAX  255
+#define JOURNAL_DOUBT_MS  (3600ull * 1000)
 
 typedef enum {
     JOURNAL_ACCEPTED = 0,   /* taken in; no effect yet */
@@ -89,6 +90,12 @@ int journal_ended(db_t *db, const vmops_uuid_t *id, const char *status,
 /* The gateway has it; the gateway asked again for an ended one. */
 int journal_confirmed(db_t *db, const vmops_uuid_t *id);
 int journal_again(db_t *db, const vmops_uuid_t *id);
+
+/*
+ * A gateway's store may have lost the last it was told: the results that were
+ * confirmed last, and not long ago, are in the outbox once more.
+ */
+int journal_doubt(db_t *db);
 
 /*
  * Walks: one command; those not ended; the outbox; those changed after a

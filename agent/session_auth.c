@@ -160,6 +160,7 @@ session_on_welcome(session_t *s, const vmops_msg_welcome_t *m)
         return -1;
     }
 
+    journal_doubt(agent->db);
     s->outbox_due = 1;
     s->unconfirmed_n = 0;
     s->status_at = 0;

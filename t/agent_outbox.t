@@ -55,11 +55,14 @@ my $connections = $server->{connections};
 $server->cut;
 $server->until(sub { $server->{connections} > $connections
                      && $server->{online} }, 'it to come back');
+my $fourth = $server->message('result', $order->{id});
+is_deeply [@$fourth{qw(p cmd)}], [$first->{p}, $second->{cmd}],
+    'told once more: a store may lose what it was told last';
 my $next = order();
 $server->send_order($next);
 $server->result($next->{id});
 is scalar(grep { $_->{t} eq 'result' } @{ $server->{messages} }), 0,
-    'and not told again';
+    'once, in each session';
 is scalar($pve->effects(vmid => 100, op => 'start', event => 'effect')), 1,
     'all that for one start';
 

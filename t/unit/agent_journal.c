@@ -217,6 +217,45 @@ the_life_of_a_command_survives_starts(UNUSED void **state)
 
 
 static void
+only_the_last_confirmations_are_doubted(UNUSED void **state)
+{
+    int          i;
+    vmops_cmd_t  cmd[3] = { command(1, 1), command(2, 2), command(3, 3) };
+
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(take_in(&cmd[i], 1), INTAKE_NEW);
+        assert_int_equal(end(&cmd[i]), 0);
+    }
+
+    assert_int_equal(journal_confirmed(db, &cmd[0].id), 0);
+    assert_int_equal(journal_confirmed(db, &cmd[1].id), 0);
+    assert_int_equal(outbox(), 1);
+    assert_int_equal(journal_doubt(db), 0);
+    assert_int_equal(outbox(), 3);
+
+    /* the first one's time counts, however often it is confirmed */
+
+    assert_int_equal(db_run(db, "UPDATE commands SET confirmed = confirmed - ?"
+                            " WHERE id = ?", "iu",
+                            (int64_t) VMOPS_STORE_LAG_MS + 1, &cmd[0].id), 0);
+    assert_int_equal(journal_confirmed(db, &cmd[0].id), 0);
+    assert_int_equal(journal_confirmed(db, &cmd[1].id), 0);
+    assert_int_equal(journal_confirmed(db, &cmd[2].id), 0);
+    assert_int_equal(outbox(), 0);
+    assert_int_equal(journal_doubt(db), 0);
+    assert_int_equal(outbox(), 2);
+
+    /* after a while nobody doubts */
+
+    assert_int_equal(db_run(db, "UPDATE commands SET outbox = 0, confirmed ="
+                            " confirmed - ?", "i",
+                            (int64_t) JOURNAL_DOUBT_MS), 0);
+    assert_int_equal(journal_doubt(db), 0);
+    assert_int_equal(outbox(), 0);
+}
+
+
+static void
 an_ended_command_is_not_begun_again(UNUSED void **state)
 {
     vmops_cmd_t  cmd = command(1, 1), unknown = command(2, 2);
@@ -280,6 +319,7 @@ main(void)
         T(an_idempotency_hash_is_taken_in_once),
         T(what_is_unfit_is_not_written),
         T(the_life_of_a_command_survives_starts),
+        T(only_the_last_confirmations_are_doubted),
         T(an_ended_command_is_not_begun_again),
         T(an_epoch_survives_and_a_pairing_begins_anew),
         T(two_programs_share_it),
