@@ -29,6 +29,7 @@ sub new {
     my $home = tempdir('vmops-agent-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
     return bless { stack => $stack, home => $home, tenant => $opt{tenant},
                    name => $opt{name} // 'test-pc', node => $opt{node} // 1,
+                   server => $opt{server},
                    env => $opt{env} // {} }, $class;
 }
 
@@ -86,7 +87,7 @@ sub pair {
     }
     my $ca = $self->{stack}->info->{ca_file};
     my $json = $self->cli_ok(['pair', '--server',
-        $self->{stack}->url($self->{node}), '--code', $code,
+        $self->{server} // $self->{stack}->url($self->{node}), '--code', $code,
         '--name', $self->{name}, $ca ? ('--ca-file', $ca) : (), '--yes']);
     $self->{id} = $json->{agent_id};
     return $json;
