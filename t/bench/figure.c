@@ -100,11 +100,11 @@ op_done(client_t *h, int ok, int status, vmops_span_t body)
 static uint64_t
 figure_due(uint64_t now)
 {
-    if (figure.interval == 0) {
+    if (figure.interval == 0 || now >= figure.end) {
         return figure.end;
     }
 
-    while (figure.due <= now && figure.due < figure.end && nidle > 0) {
+    while (figure.due <= now && nidle > 0) {
         op_start(figure.due);
         figure.due += figure.interval;
     }
