@@ -88,6 +88,17 @@ typedef struct {
 } ngx_vmops_worker_t;
 
 
+/* the Redis functions */
+
+typedef enum {
+#define VMOPS_FUNCTION(name, key, flags, args, reply, about)                  \
+    NGX_VMOPS_FN_##name,
+#include "vmops_functions.def"
+#undef VMOPS_FUNCTION
+    NGX_VMOPS_FN_MAX
+} ngx_vmops_function_e;
+
+
 /* principals */
 
 typedef enum {
@@ -240,20 +251,22 @@ void ngx_vmops_principal_renew(ngx_vmops_op_t *op, ngx_vmops_step_pt next,
 ngx_uint_t ngx_vmops_principal_cost(ngx_vmops_op_t *op);
 
 void ngx_vmops_principal_leave(ngx_vmops_op_t *op);
-void ngx_vmops_principal_free(ngx_vmops_principal_t *p);
+
+
+/* identity: what a principal's record says */
+
 ngx_vmops_who_e ngx_vmops_role(vmops_span_t name);
 vmops_span_t ngx_vmops_kind_name(ngx_vmops_kind_e kind);
+ngx_vmops_function_e ngx_vmops_kind_function(ngx_vmops_kind_e kind);
+ngx_int_t ngx_vmops_claim_verify(ngx_vmops_claim_t *claim, redisReply *record);
+
+/* with one reference */
+ngx_vmops_principal_t *ngx_vmops_principal_make(ngx_vmops_claim_t *claim,
+    redisReply *record, redisReply *tenant);
+void ngx_vmops_principal_free(ngx_vmops_principal_t *p);
 
 
 /* store: calls of Redis functions */
-
-typedef enum {
-#define VMOPS_FUNCTION(name, key, flags, args, reply, about)                  \
-    NGX_VMOPS_FN_##name,
-#include "vmops_functions.def"
-#undef VMOPS_FUNCTION
-    NGX_VMOPS_FN_MAX
-} ngx_vmops_function_e;
 
 #define NGX_VMOPS_STORE_OK  -1
 

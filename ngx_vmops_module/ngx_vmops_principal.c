@@ -50,43 +50,14 @@ static void ngx_vmops_entry_get(ngx_vmops_op_t *op, ngx_vmops_claim_t *claim);
 static ngx_int_t ngx_vmops_entry_ask(ngx_vmops_entry_t *e);
 static void ngx_vmops_entry_answer(void *data, redisReply *reply);
 static void ngx_vmops_entry_read(ngx_vmops_entry_t *e, redisReply *reply);
-static ngx_int_t ngx_vmops_entry_verify(ngx_vmops_entry_t *e,
-    redisReply *record);
 static void ngx_vmops_entry_settle(ngx_vmops_entry_t *e, ngx_vmops_op_t *op);
 static void ngx_vmops_principal_refuse(ngx_vmops_op_t *op, ngx_int_t verdict);
-static ngx_vmops_principal_t *ngx_vmops_principal_make(ngx_vmops_entry_t *e,
-    redisReply *record, redisReply *tenant);
-static void ngx_vmops_append(u_char **p, vmops_span_t *to, const char *prefix,
-    vmops_span_t from);
 
 
 static ngx_rbtree_t       ngx_vmops_cache;
 static ngx_rbtree_node_t  ngx_vmops_cache_sentinel;
 static ngx_queue_t        ngx_vmops_cache_queue;
 static ngx_uint_t         ngx_vmops_cache_n;
-
-
-static const struct {
-    const char             *name;          /* the argument pkind, the actor */
-    const char             *actor;
-    ngx_vmops_function_e    fn;
-    vmops_record_t          record;
-    const char             *path;          /* of its key */
-} ngx_vmops_kinds[] = {
-    { "", "", 0, 0, "" },
-    { "token", "token:", NGX_VMOPS_FN_principal, VMOPS_RECORD_token,
-      "tokens" },
-    { "var", "user:", NGX_VMOPS_FN_principal, 0, "" },
-    { "platform", "platform:", NGX_VMOPS_FN_platform_principal,
-      VMOPS_RECORD_platform_token, "tokens" },
-    { "agent", "agent:", NGX_VMOPS_FN_agent_get, VMOPS_RECORD_agent, "agents" }
-};
-
-/* by ngx_vmops_who_e */
-
-static const char *const  ngx_vmops_roles[] = {
-    "", "viewer", "operator", "owner", "platform_admin", "agent"
-};
 
 
 void
@@ -96,28 +67,6 @@ ngx_vmops_principal_init(void)
                     ngx_str_rbtree_insert_value);
     ngx_queue_init(&ngx_vmops_cache_queue);
     ngx_vmops_cache_n = 0;
-}
-
-
-ngx_vmops_who_e
-ngx_vmops_role(vmops_span_t name)
-{
-    ngx_vmops_who_e  role;
-
-    for (role = NGX_VMOPS_FOR_VIEWER; role <= NGX_VMOPS_FOR_OWNER; role++) {
-        if (vmops_span_is(name, ngx_vmops_roles[role])) {
-            return role;
-        }
-    }
-
-    return NGX_VMOPS_FOR_ANYONE;
-}
-
-
-vmops_span_t
-ngx_vmops_kind_name(ngx_vmops_kind_e kind)
-{
-    return vmops_span_str(ngx_vmops_kinds[kind].name);
 }
 
 
@@ -179,15 +128,6 @@ ngx_vmops_principal_leave(ngx_vmops_op_t *op)
     if (op->principal) {
         ngx_vmops_principal_free(op->principal);
         op->principal = NULL;
-    }
-}
-
-
-void
-ngx_vmops_principal_free(ngx_vmops_principal_t *p)
-{
-    if (--p->refs == 0) {
-        ngx_free(p);
     }
 }
 
@@ -437,7 +377,7 @@ ngx_vmops_entry_ask(ngx_vmops_entry_t *e)
                       - limit;
     }
 
-    e->call = ngx_vmops_store_call(ngx_vmops_kinds[e->claim.kind].fn,
+    e->call = ngx_vmops_store_call(ngx_vmops_kind_function(e->claim.kind),
                                    e->claim.tenant, args, n,
                                    ngx_vmops_entry_answer, e);
     if (e->call == NULL) {
@@ -520,7 +460,7 @@ ngx_vmops_entry_read(ngx_vmops_entry_t *e, redisReply *reply)
     if (e->verdict == NGX_VMOPS_STORE_OK) {
         record = ngx_vmops_item(reply, 1);
 
-        if (ngx_vmops_entry_verify(e, record) != NGX_OK) {
+        if (ngx_vmops_claim_verify(&e->claim, record) != NGX_OK) {
             e->verdict = VMOPS_PROBLEM_unauthenticated;
         }
     }
@@ -554,7 +494,7 @@ ngx_vmops_entry_read(ngx_vmops_entry_t *e, redisReply *reply)
         e->reset = ngx_current_msec + ngx_vmops_item_int(reply, 4);
     }
 
-    p = ngx_vmops_principal_make(e, record, tenant);
+    p = ngx_vmops_principal_make(&e->claim, record, tenant);
 
     if (p == NULL) {
         e->verdict = VMOPS_PROBLEM_internal_error;
@@ -563,25 +503,6 @@ ngx_vmops_entry_read(ngx_vmops_entry_t *e, redisReply *reply)
 
     e->principal = p;
     e->valid = 1;
-}
-
-
-static ngx_int_t
-ngx_vmops_entry_verify(ngx_vmops_entry_t *e, redisReply *record)
-{
-    u_char        text[VMOPS_REDIS_KEY_MAX];
-    vmops_span_t  key;
-
-    if (e->claim.kind == NGX_VMOPS_VAR) {
-        return NGX_OK;
-    }
-
-    key = ngx_vmops_key(text, e->claim.kind == NGX_VMOPS_PLATFORM
-                              ? NULL : &e->claim.tenant,
-                        ngx_vmops_kinds[e->claim.kind].path, e->claim.key);
-
-    return ngx_vmops_mac_check(ngx_vmops_kinds[e->claim.kind].record, key,
-                               record);
 }
 
 
@@ -636,97 +557,4 @@ ngx_vmops_principal_refuse(ngx_vmops_op_t *op, ngx_int_t verdict)
     }
 
     ngx_vmops_problem(op, verdict);
-}
-
-
-static ngx_vmops_principal_t *
-ngx_vmops_principal_make(ngx_vmops_entry_t *e, redisReply *record,
-    redisReply *tenant)
-{
-    u_char                 *last;
-    const char             *prefix;
-    vmops_span_t            id, subject, role;
-    ngx_vmops_claim_t      *claim;
-    ngx_vmops_principal_t  *p;
-
-    claim = &e->claim;
-
-    id = claim->kind == NGX_VMOPS_VAR ? claim->subject
-         : claim->kind == NGX_VMOPS_AGENT ? claim->key
-         : ngx_vmops_field(record, "token_id");
-
-    subject = ngx_vmops_field(record, "subject");
-    role = ngx_vmops_field(record, "role");
-
-    if (claim->kind == NGX_VMOPS_VAR) {
-        subject = claim->subject;
-        role = claim->role_name;
-    }
-
-    p = ngx_calloc(sizeof(ngx_vmops_principal_t) + claim->tenant.n
-                   + claim->key.n + sizeof("platform:") + id.n
-                   + sizeof("platform:") + id.n + subject.n
-                   + sizeof("platform_admin"),
-                   ngx_vmops_worker.log);
-    if (p == NULL) {
-        return NULL;
-    }
-
-    p->refs = 1;
-    p->kind = claim->kind;
-
-    switch (claim->kind) {
-
-    case NGX_VMOPS_AGENT:
-        p->role = NGX_VMOPS_FOR_AGENT;
-        p->revoked = ngx_vmops_field_is(record, "revoked", "1");
-        p->suspended = !ngx_vmops_field_is(tenant, "tenant_status", "active");
-
-        if (vmops_b64u_decode_exact(p->ed_pk, 32,
-                                    ngx_vmops_field(record, "ed_pk"))
-            != 0)
-        {
-            ngx_free(p);
-            return NULL;
-        }
-
-        break;
-
-    case NGX_VMOPS_PLATFORM:
-        p->role = vmops_span_is(role, ngx_vmops_roles[NGX_VMOPS_FOR_PLATFORM])
-                  ? NGX_VMOPS_FOR_PLATFORM : NGX_VMOPS_FOR_ANYONE;
-        break;
-
-    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_VAR */
-        p->role = ngx_vmops_role(role);
-        p->expires_ms = ngx_vmops_field_int(record, "expires_at");
-        p->suspended = !ngx_vmops_field_is(tenant, "status", "active");
-    }
-
-    prefix = ngx_vmops_kinds[claim->kind].actor;
-
-    last = (u_char *) (p + 1);
-
-    ngx_vmops_append(&last, &p->tenant, "", claim->tenant);
-    ngx_vmops_append(&last, &p->key, "", claim->key);
-    ngx_vmops_append(&last, &p->actor, prefix, id);
-    ngx_vmops_append(&last, &p->subject, subject.n ? "" : prefix,
-                     subject.n ? subject : id);
-    ngx_vmops_append(&last, &p->role_name, ngx_vmops_roles[p->role],
-                     vmops_span("", 0));
-
-    return p;
-}
-
-
-static void
-ngx_vmops_append(u_char **p, vmops_span_t *to, const char *prefix,
-    vmops_span_t from)
-{
-    to->p = *p;
-
-    *p = ngx_cpymem(*p, prefix, ngx_strlen(prefix));
-    *p = ngx_cpymem(*p, from.p, from.n);
-
-    to->n = *p - to->p;
 }
