@@ -31,6 +31,21 @@ use constant {
     NCHAN => '/usr/lib/nginx/modules/ngx_nchan_module.so',
 };
 
+my @running;    # whatever has to be stopped, however this ends
+my $owner = $$;
+
+sub running {
+    my ($object) = @_;
+    push @running, $object;
+    return $object;
+}
+
+END {
+    local ($?, $@);
+    $$ == $owner and eval { $_->stop; 1 } || print STDERR $@
+        for reverse @running;
+}
+
 sub median {
     my @sorted = sort { $a <=> $b } grep { defined } @_;
     return @sorted ? $sorted[$#sorted / 2] : undef;
@@ -84,7 +99,7 @@ sub cpu_us {
 
 sub start_stack {
     my $dir = tempdir('vmops-bench-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
-    my $self = bless { dir => $dir, owner => $$ }, 'Bench::Stack';
+    my $self = running(bless { dir => $dir }, 'Bench::Stack');
     $self->{info} = decode_json($self->command('up', '--tls'));
     $self->{port} = free_port();
     ($self->{tls_port}) = $self->{info}{url} =~ /:(\d+)$/;
@@ -112,10 +127,9 @@ sub Bench::Stack::command {
     return $run->{out};
 }
 
-sub Bench::Stack::DESTROY {
+sub Bench::Stack::stop {
     my ($self) = @_;
-    local ($?, $@);
-    eval { $self->command('down') } if $self->{owner} == $$;
+    $self->command('down') unless $self->{stopped}++;
 }
 
 # new workers: a heap without a past
@@ -203,8 +217,8 @@ sub start_load {
     }
     close $_ for $out_w, $in_r;
     $in_w->autoflush(1);
-    return bless { pid => $pid, in => $in_w, out => $out_r, owner => $$ },
-        'Bench::Load';
+    return running(bless { pid => $pid, in => $in_w, out => $out_r },
+                   'Bench::Load');
 }
 
 sub Bench::Load::pid { $_[0]{pid} }
@@ -230,10 +244,9 @@ sub Bench::Load::ask {
     return $answer;
 }
 
-sub Bench::Load::DESTROY {
+sub Bench::Load::stop {
     my ($self) = @_;
-    return if $self->{owner} != $$;
-    local $?;
+    return if $self->{stopped}++;
     close $self->{in};
     VMOps::Process::stop($self->{pid}, 'TERM', 5);
 }
@@ -245,9 +258,8 @@ sub start_nchan {
     my ($stack, $nginx) = @_;
     return undef unless -e NCHAN;
     my $dir = tempdir('vmops-nchan-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
-    my $self = bless { dir => $dir, owner => $$, port => free_port(),
-                       stack => $stack }, 'Bench::Nchan';
-    $self->{tls_port} = free_port();
+    my $self = bless { dir => $dir, port => free_port(),
+                       tls_port => free_port() }, 'Bench::Nchan';
     my ($tls, $user) = ("$stack->{dir}/tls", $> ? '' : 'user root;');
     write_file("$dir/nginx.conf", <<"END" =~ s/MODULE/NCHAN/er);
 daemon off;
@@ -290,6 +302,7 @@ END
     $self->{pid} = VMOps::Process::spawn(
         [$nginx, '-p', $dir, '-c', "$dir/nginx.conf", '-e', "$dir/error.log"],
         "$dir/out.log");
+    running($self);
     wait_for { IO::Socket::INET->new(PeerAddr => '127.0.0.1',
                                      PeerPort => $self->{port}) }
         10, "answer of nchan ($dir/error.log)";
@@ -298,11 +311,9 @@ END
 
 sub Bench::Nchan::nginx { ($_[0]{pid}, children($_[0]{pid})) }
 
-sub Bench::Nchan::DESTROY {
+sub Bench::Nchan::stop {
     my ($self) = @_;
-    return if $self->{owner} != $$;
-    local $?;
-    VMOps::Process::stop($self->{pid}, 'QUIT', 10);
+    VMOps::Process::stop($self->{pid}, 'QUIT', 10) unless $self->{stopped}++;
 }
 
 
