@@ -69,13 +69,21 @@ ngx_vmops_handler(ngx_http_request_t *r)
 void
 ngx_vmops_watch(ngx_vmops_op_t *op)
 {
+    ngx_event_t         *rev;
     ngx_http_request_t  *r;
 
     r = op->request;
+    rev = r->connection->read;
 
     r->read_event_handler = ngx_http_test_reading;
 
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+    if (rev->ready) {
+        /* its end may have come with the request: no event tells of it */
+        ngx_post_event(rev, &ngx_posted_events);
+        return;
+    }
+
+    if (ngx_handle_read_event(rev, 0) != NGX_OK) {
         ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
                       "cannot watch the client of a waiting request");
     }

@@ -576,14 +576,19 @@ ngx_vmops_submit_looked(ngx_vmops_op_t *op)
 }
 
 
-/* the command is accepted, whether the store is there now or not */
+/*
+ * The command is accepted, whether the store is there now or not, and even if
+ * it lost it: its result brings it back.
+ */
 
 static ngx_int_t
 ngx_vmops_submit_refused(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
 {
     ngx_vmops_submit_t *s = op->data;
 
-    if (code != VMOPS_PROBLEM_store_unavailable) {
+    if (code != VMOPS_PROBLEM_store_unavailable
+        && code != VMOPS_PROBLEM_not_found)
+    {
         return NGX_DECLINED;
     }
 
