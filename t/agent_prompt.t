@@ -62,6 +62,8 @@ sub terminal {
         syswrite $in, "$talk[1]\n";
         splice @talk, 0, 2;
     }
+    kill 'KILL', $pid if time >= $until;
+    close $in;
     waitpid $pid, 0;
     return ($seen, $? >> 8);
 }

@@ -75,9 +75,7 @@ ask(const char *question, char *answer, size_t size, int echo)
         return PLAT_ENOTTY;
     }
 
-    if (tcgetattr(fd, &before) != 0
-        || write(fd, question, strlen(question)) < 0)
-    {
+    if (tcgetattr(fd, &before) != 0) {
         close(fd);
         return PLAT_E;
     }
@@ -88,9 +86,16 @@ ask(const char *question, char *answer, size_t size, int echo)
         quiet.c_lflag |= ECHONL;
     }
 
-    tcsetattr(fd, TCSAFLUSH, &quiet);
-    rc = read_line(fd, answer, size);
-    tcsetattr(fd, TCSAFLUSH, &before);
+    /* what was typed before the question is no answer to it */
+    rc = tcsetattr(fd, TCSAFLUSH, &quiet);
+
+    if (rc == 0 && write(fd, question, strlen(question)) > 0) {
+        rc = read_line(fd, answer, size);
+    } else {
+        rc = PLAT_E;
+    }
+
+    tcsetattr(fd, TCSADRAIN, &before);
 
     close(fd);
 
