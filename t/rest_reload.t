@@ -17,7 +17,8 @@ sub reload_gone {
                !grep { kill 0 => $_ } @old } 10, 'the old workers to be gone';
 }
 
-# requests all the time
+# requests all the time, by somebody whose rate may run out
+my $busy = $t->new_token('viewer')->{token};
 my $stop = $s->dir . '/stop';
 pipe my $out, my $in or die;
 my $pid = fork // die;
@@ -25,7 +26,7 @@ if (!$pid) {
     my %seen;
     until (-e $stop) {
         my $r = $t->rest(GET => '/vms', {
-            headers => { Connection => rand() < .5 ? 'close' : 'keep-alive' } });
+            token => $busy, headers => { Connection => rand() < .5 ? 'close' : 'keep-alive' } });
         $seen{ $r->{status} }++;
     }
     print $in join ',', map { "$_=$seen{$_}" } sort keys %seen;
