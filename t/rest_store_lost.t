@@ -50,7 +50,9 @@ wait_for { get('/vms')->{status} == 503 } 5, 'the loss to be noticed';
 for my $path ('/vms', '/agents', '/readyz', '/vm-ops/commands') {
     unavailable("GET $path without a store", get($path), 1000);
 }
-is get('/vm-ops/actions')->{status}, 503, 'nobody can be known';
+wait_for { get('/vm-ops/actions')->{status} == 503 } 3,
+    'a principal that is remembered to be forgotten';
+pass 'nobody can be known';
 is get('/healthz')->{status}, 200, 'the worker is alive';
 
 $s->up;

@@ -52,6 +52,13 @@ has ua       => sub ($self) {
     Mojo::UserAgent->new(ca => $self->ca_file, request_timeout => 90);
 };
 
+# on a connection of its own each time: one that is kept may be closed by the
+# other side at the moment it is used
+has controller => sub ($self) {
+    Mojo::UserAgent->new(ca => $self->ca_file, request_timeout => 90,
+                         max_connections => 0);
+};
+
 sub start ($class, %o) {
     my $temp = $o{dir} ? undef : File::Temp->newdir('pve-sim-XXXXXX',
         TMPDIR => 1);
@@ -134,11 +141,11 @@ sub secret ($self, $id) {
 
 sub control ($self, $method, $path, $json = undef) {
     my $token = path($self->dir, 'control.token')->slurp =~ s/\s+//gr;
-    my $tx    = $self->ua->build_tx(
+    my $tx    = $self->controller->build_tx(
         $method => $self->url . "/sim/$path",
         {Authorization => "Bearer $token"}, defined $json ? (json => $json) : ()
     );
-    my $res = $self->ua->start($tx)->res;
+    my $res = $self->controller->start($tx)->res;
     croak "$method /sim/$path: " . ($res->code // 'no answer') . ' '
         . $res->body
         if ($res->code // 0) != 200;
