@@ -45,12 +45,21 @@ is $exit, 0, 'the same with --json';
 
 done_testing;
 
+# util-linux' script, which has a terminal to give.  In a bare chroot nothing is
+# mounted at /dev/pts, so there it gets terminals of its own.
+sub script {
+    my @script = ('script', '-q', '-e', '-c', $_[0], '/dev/null');
+    return @script if glob '/dev/pts/ptmx';
+    return ('unshare', '--mount', 'sh', '-c',
+            'mount -t devpts -o newinstance devpts /dev/pts && exec "$@"',
+            'sh', @script);
+}
+
 # runs a command at a terminal of its own, types after each prompt; all that
 # was seen there, and the exit code
 sub terminal {
     my ($command, @talk) = @_;
-    my $pid = open2(my $out, my $in, 'script', '-q', '-e', '-c', $command,
-                    '/dev/null');
+    my $pid = open2(my $out, my $in, script($command));
     my ($seen, $from) = ('', 0);
     my $until = time + 20;
     while (time < $until) {
