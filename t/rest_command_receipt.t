@@ -1,6 +1,7 @@
 # A command's receipt: the agent's own words under its signature.  It is
 # verified on the first read, against the key in a record that nginx made; a
 # record in the store that says something else is found.
+# tags: asan
 
 use strict;
 use warnings;

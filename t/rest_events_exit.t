@@ -1,5 +1,6 @@
 # A reload ends event streams at once, by a last chunk; who comes back with
 # Last-Event-ID misses nothing, and no old worker stays.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # A stream or a wait ends within 2 s when who asked for it may no longer: the
 # token is deleted, or expires, or the tenant is suspended.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # A store that goes and comes back: event streams stay, and show all of it.  New
 # ones are refused at once meanwhile.
+# tags: asan
 
 use strict;
 use warnings;

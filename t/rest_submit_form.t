@@ -1,5 +1,6 @@
 # The form of a submission, by the action's scope; its parameters against the
 # catalogue, which come after the target; and what is answered.
+# tags: asan
 
 use strict;
 use warnings;

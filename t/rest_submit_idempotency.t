@@ -1,5 +1,6 @@
 # Idempotency-Key: the same key and request make one command, however often and
 # wherever it is sent; another request under it is refused.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,10 +1,9 @@
 # Clients that go away while their request waits, at every point of its way:
 # nothing of it stays in the workers, and the commands run on.
+# tags: asan
 
 use strict;
 use warnings;
-
-# tags: asan
 
 use VMOps;
 use VMOps::Rest;

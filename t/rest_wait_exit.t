@@ -1,5 +1,6 @@
 # A reload answers waiting requests at once: accepted, and where it stands.
 # None of them is lost, and the old workers go.
+# tags: asan
 
 use strict;
 use warnings;

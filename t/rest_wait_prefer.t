@@ -1,5 +1,6 @@
 # Prefer: wait as RFC 7240 writes it: its forms, its neighbours, its first
 # occurrence; and what is none of it is as if it were not there.
+# tags: asan
 
 use strict;
 use warnings;

@@ -1,6 +1,7 @@
 # A store that goes while a request waits: when it is back the wait goes on, and
 # is answered at the command's end; if it stays away, the command is accepted
 # nevertheless.
+# tags: asan
 
 use strict;
 use warnings;
