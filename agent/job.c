@@ -307,10 +307,8 @@ judge_policy(act_t *act)
         return 0;
     }
 
-    /* there is nobody to ask where there is no desktop: that is a no */
-    act_fail(act, verdict == POLICY_ASK ? VMOPS_CMDERR_user_denied
-                                        : VMOPS_CMDERR_policy_denied, -1,
-             NULL);
+    /* without a desktop there is nobody to ask: "ask" is a no of the policy */
+    act_fail(act, VMOPS_CMDERR_policy_denied, -1, NULL);
     act->end.status = VMOPS_ST_REJECTED;
 
     return -1;

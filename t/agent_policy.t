@@ -24,8 +24,8 @@ is $site->command('status')->{json}{status}, 'succeeded',
     'reading goes on, without a restart of the agent';
 
 $agent->cli_ok(['policy', 'set', 'power=ask']);
-is error($site->command('start')->{json}), 'rejected user_denied',
-    'to be asked, and nobody there: user_denied';
+is error($site->command('start')->{json}), 'rejected policy_denied',
+    'to be asked, and nobody there: the policy says no';
 
 $agent->cli_ok(['policy', 'set', 'power=allow']);
 is $site->command('start')->{json}{status}, 'succeeded', 'allowed again';
