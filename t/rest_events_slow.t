@@ -14,8 +14,8 @@ use VMOps::Stream;
 use constant { EVENTS => 200, SIZE => 60_000 };
 
 my $s = VMOps->stack;
-$s->add_server_conf('error_log ' . $s->node->{error_log} . " info;\n"
-                    . "send_timeout 2s;\n");
+$s->log_details;
+$s->add_server_conf("send_timeout 2s;\n");
 wait_for { 1 == $s->workers } 10, 'one worker';
 my $t = VMOps::Rest->new($s);
 my ($worker) = $s->workers;

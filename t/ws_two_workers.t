@@ -9,6 +9,7 @@ use VMOps::Functions qw(uuid);
 use VMOps::WSAgent;
 
 my $s = VMOps->stack(workers => 2, nodes => 2);
+$s->log_details;
 my $t = $s->tenant('acme');
 my @owner = (token => $t->{token});
 

@@ -262,13 +262,24 @@ sub watch_log { push @watched, $_[1] }
 # Configuration for the server block of every node, as a file that reload reads.
 sub add_server_conf {
     my ($self, $text) = @_;
-    for my $node ($self->nodes) {
-        my $path = $node->{conf} =~ s/nginx\.conf$/server.d\/test.conf/r;
-        open my $fh, '>', $path or die "cannot write $path: $!\n";
-        print $fh $text;
-        close $fh or die "cannot write $path: $!\n";
-    }
+    $self->_server_conf($_, test => $text) for $self->nodes;
     $self->reload;
+}
+
+# Also what a client did wrong is in the error log from now on: level info.
+sub log_details {
+    my ($self) = @_;
+    $self->_server_conf($_, log => "error_log $_->{error_log} info;\n")
+        for $self->nodes;
+    $self->reload;
+}
+
+sub _server_conf {
+    my ($self, $node, $name, $text) = @_;
+    my $path = $node->{conf} =~ s/nginx\.conf$/server.d\/$name.conf/r;
+    open my $fh, '>', $path or die "cannot write $path: $!\n";
+    print $fh $text;
+    close $fh or die "cannot write $path: $!\n";
 }
 
 # $s->rest(POST => '/agents/pairings', { token =>, json =>, headers => {},
