@@ -76,9 +76,9 @@ clang                      1:11    -                    cmd:clang           fuzz
 libclang-rt-dev            1:11    -                    cmd:clang           fuzzing
 END
         check-asan)     cat <<'END' ;;
-dpkg-dev                   1.20    -                    cmd:dpkg-source     nginx from its source package
-libpcre2-dev               10.30   -                    pc:libpcre2-8       nginx from its source package
-zlib1g-dev                 1.2     -                    pc:zlib             nginx from its source package
+dpkg-dev                   1.20    -                    cmd:dpkg-source     its nginx
+libpcre2-dev               10.30   -                    pc:libpcre2-8       its nginx
+zlib1g-dev                 1.2     -                    pc:zlib             its nginx
 END
         check-valgrind) cat <<'END' ;;
 valgrind                   1:3.16  -                    cmd:valgrind        memcheck

@@ -38,7 +38,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
     size_t                  size, sealed_n, bit;
-    uint8_t                 key[32] = { 1 }, nonce[VMOPS_ENVELOPE_NONCE] = { 2 };
+    uint8_t                 key[32] = { 1 };
+    uint8_t                 nonce[VMOPS_ENVELOPE_NONCE] = { 2 };
     vmops_secret_t          s, decoded;
     vmops_envelope_rc_t     rc, wanted;
     vmops_envelope_head_t   head;

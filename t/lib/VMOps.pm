@@ -47,7 +47,6 @@ BEGIN {
 our @EXPORT = (@test_more,
                qw(wait_for run_command canary rounds done_testing));
 
-our $SANITIZER = qr/\w+Sanitizer|runtime error: /;    # what reports hold
 
 my $OWNER = $$;       # a forked child checks and stops nothing
 my $checked = 0;
@@ -115,7 +114,7 @@ sub final_checks {
                 if $line =~ /exited on signal|exited with fatal code/
                 || $line =~ /=== REDIS BUG REPORT START/;
             push @{ $found{sanitizer} }, "$log: $line"
-                if $line =~ $SANITIZER;
+                if sanitizer_report($line);
         }
         push @{ $found{leak} }, map { "$log: $_" }
             leaks_in($text, %canaries);
@@ -132,6 +131,9 @@ sub final_checks {
         ok(!@lines, $what{$check}) or diag(@lines && join "\n", @lines);
     }
 }
+
+# does a text hold a report of a sanitizer?
+sub sanitizer_report { $_[0] =~ /\w+Sanitizer|runtime error: / }
 
 # what the checks read: all of a stack but its keys, passwords and token; of
 # other folders what is named like a log

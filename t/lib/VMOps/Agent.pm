@@ -44,7 +44,8 @@ sub cli {
     my ($self, $args, %opt) = @_;
     my $run = run_command([binary(), '--home', $self->home, '--json', @$args],
                           env => $self->{env}, %opt);
-    croak "vmops-agent: $run->{err}" if $run->{err} =~ $VMOps::SANITIZER;
+    croak "vmops-agent: $run->{err}"
+        if VMOps::sanitizer_report($run->{err});
     $run->{json} = eval { JSON::PP->new->utf8->decode($run->{out}) };
     return $run;
 }
