@@ -25,12 +25,12 @@ build/config.mk: configure.sh
 # A tree with sanitizers is made by this makefile again, with B= and SAN=.  Only
 # build/asan has an nginx of its own: all of the server is to have them.
 
-NGINX_ASAN := t/sanitize/nginx
+NGINX_ASAN := t/sanitize/nginx t/sanitize/nginx.c
 
 ifneq ($(B),build)
 $(B)/config.mk: build/config.mk $(NGINX_ASAN)
 	@mkdir -p $(B)
-	@$(if $(filter %/asan,$(B)),src=$$($(NGINX_ASAN)) && sed \
+	@$(if $(filter %/asan,$(B)),src=$$(t/sanitize/nginx) && sed \
 	  -e 's|^NGINX_TREE = .*|NGINX_TREE = installed|' \
 	  -e "s|^NGINX_SRC = .*|NGINX_SRC = $$src|" \
 	  -e "s|^NGINX = .*|NGINX = $$src/objs/nginx|",cat) build/config.mk >$@
@@ -299,7 +299,7 @@ LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate \
              t/bench/*.pm t/lint/style)
 LINT_C    := $(wildcard agent/*.[ch] agent/*/*.[ch] common/*.[ch] \
              common/ngx/*.[ch] ngx_*_module/*.[ch] include/*.h include/*.def \
-             conf/*.c t/unit/*.[ch] t/fuzz/*.c t/bench/*.[ch])
+             conf/*.c t/unit/*.[ch] t/fuzz/*.c t/sanitize/*.c t/bench/*.[ch])
 CPPCHECK  := cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
              --enable=warning,performance,portability \
              --suppressions-list=t/lint/cppcheck.txt $(INCLUDE) -Iagent -j2 \
