@@ -68,7 +68,7 @@ my %aborts = (
     },
 );
 
-my $rounds = rounds(ci => 300, full => 5000);
+my $rounds = rounds(ci => 400, full => 5000);
 
 sub abort_all {
     my ($how, $n) = @_;
@@ -85,7 +85,8 @@ sub abort_all {
 
 my $idle = descriptors();
 for my $how (sort keys %aborts) {
-    abort_all($how, 400);
+    # as often once before: what a worker keeps for later grows at first
+    abort_all($how, $rounds);
     settled($idle + 2);
     my $before = memory();
     abort_all($how, $rounds);
