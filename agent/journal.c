@@ -244,8 +244,8 @@ journal_doubt(db_t *db)
     db_lock(db);
     rc = db_run(db, "UPDATE commands SET outbox = 1 WHERE state = 3"
                 " AND confirmed > (SELECT max(confirmed) FROM commands) - ?"
-                " AND confirmed > ?", "ii", (int64_t) VMOPS_STORE_LAG_MS,
-                (int64_t) (plat_wall_ms() - JOURNAL_DOUBT_MS));
+                " AND confirmed > ?", "ii", (int64_t) JOURNAL_DOUBT_MS,
+                (int64_t) (plat_wall_ms() - JOURNAL_SURE_MS));
     db_unlock(db);
 
     return rc;

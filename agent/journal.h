@@ -17,7 +17,8 @@
 #define JOURNAL_KEPT_MS   (30ull * 86400 * 1000)
 #define JOURNAL_KEPT      10000
 #define JOURNAL_UPID_MAX  255
-#define JOURNAL_DOUBT_MS  (3600ull * 1000)
+#define JOURNAL_DOUBT_MS  10000
+#define JOURNAL_SURE_MS   (3600ull * 1000)
 
 typedef enum {
     JOURNAL_ACCEPTED = 0,   /* taken in; no effect yet */
@@ -93,7 +94,8 @@ int journal_again(db_t *db, const vmops_uuid_t *id);
 
 /*
  * A gateway's store may have lost the last it was told: the results that were
- * confirmed last, and not long ago, are in the outbox once more.
+ * confirmed in the last JOURNAL_DOUBT_MS, counted from the last of them, are in
+ * the outbox once more, unless that was JOURNAL_SURE_MS ago.
  */
 int journal_doubt(db_t *db);
 

@@ -44,7 +44,9 @@ ngx_agents_ws_take(ngx_agents_ws_session_t *s)
         return;
     }
 
-    if (ngx_exiting || !vmops_beat_fresh(w->beat)
+    /* one that is to be registered takes after it */
+
+    if (ngx_exiting || !vmops_beat_fresh(w->beat) || s->reg.next
         || !ngx_agents_ws_room(s, 0))
     {
         return;

@@ -54,17 +54,6 @@ sub answer {
     return $text =~ m{^HTTP/1.1 (\d+)} ? $1 : 'cut';
 }
 
-# again with the same key, as a client must that got no answer: the command
-sub retry {
-    my ($action, $vmid, $key) = @_;
-    my $r;
-    wait_for {
-        $r = $w->order($action, $vmid, key => $key);
-        $r->{status} =~ /^20[02]$/;
-    } 15, 'an answer';
-    return $r->{json}{command_id};
-}
-
 # the worker that took the POST: before it has it all, at once, and while the
 # command runs and the client waits for its end
 
@@ -78,14 +67,14 @@ for my $round (1 .. rounds(ci => 2, full => 30)) {
     syswrite $sock, substr $body, 0, 10;
     $faults->kill_worker($worker);
     is answer($sock), 'cut', "$action: killed before it has the body";
-    retry($action, 100, 'a' . ($keys - 1));
+    $w->taken($action, 100, key => 'a' . ($keys - 1));
 
     ($sock, $worker, $body) = post(action => $action, vmid => 101,
                                    key => 'b' . $keys++);
     syswrite $sock, $body;
     $faults->kill_worker($worker);
     like answer($sock), qr/^(?:cut|202)$/, 'killed as it has it';
-    my $first = retry($action, 101, 'b' . ($keys - 1));
+    $w->taken($action, 101, key => 'b' . ($keys - 1));
 
     ($sock, $worker, $body) = post(action => $action, vmid => 102, wait => 10,
                                    key => 'c' . $keys++);
@@ -93,7 +82,7 @@ for my $round (1 .. rounds(ci => 2, full => 30)) {
     wait_for { grep { $_->{vmid} == 102 } @{ $w->effects } } 20, 'the task';
     $faults->kill_worker($worker);
     is answer($sock), 'cut', 'killed while the client waits for the end';
-    retry($action, 102, 'c' . ($keys - 1));
+    $w->taken($action, 102, key => 'c' . ($keys - 1));
 
     $w->settle;
     is scalar(keys %{ $w->records }), 3, 'three commands, whatever was retried';

@@ -237,7 +237,7 @@ only_the_last_confirmations_are_doubted(UNUSED void **state)
 
     assert_int_equal(db_run(db, "UPDATE commands SET confirmed = confirmed - ?"
                             " WHERE id = ?", "iu",
-                            (int64_t) VMOPS_STORE_LAG_MS + 1, &cmd[0].id), 0);
+                            (int64_t) JOURNAL_DOUBT_MS + 1, &cmd[0].id), 0);
     assert_int_equal(journal_confirmed(db, &cmd[0].id), 0);
     assert_int_equal(journal_confirmed(db, &cmd[1].id), 0);
     assert_int_equal(journal_confirmed(db, &cmd[2].id), 0);
@@ -249,7 +249,7 @@ only_the_last_confirmations_are_doubted(UNUSED void **state)
 
     assert_int_equal(db_run(db, "UPDATE commands SET outbox = 0, confirmed ="
                             " confirmed - ?", "i",
-                            (int64_t) JOURNAL_DOUBT_MS), 0);
+                            (int64_t) JOURNAL_SURE_MS), 0);
     assert_int_equal(journal_doubt(db), 0);
     assert_int_equal(outbox(), 0);
 }

@@ -28,6 +28,25 @@ sub new {
 # everything that is dead is started again
 sub mend { $_[0]{stack}->up }
 
+# Stops a process where it is, until it may go on; at the latest when the test
+# ends, or nothing could end it.
+my %paused;
+
+sub pause {
+    my ($self, $pid) = @_;
+    kill 'STOP', $pid;
+    $paused{$pid} = $$;
+}
+
+sub go_on {
+    my ($self, $pid) = @_;
+    kill 'CONT', $pid if delete $paused{$pid};
+}
+
+END {
+    kill 'CONT', $_ for grep { $paused{$_} == $$ } keys %paused;
+}
+
 
 # nginx
 
@@ -97,8 +116,8 @@ sub running {
 
 # Redis
 
-sub stop_redis { kill 'STOP', $_[0]{stack}->redis_pid }
-sub go_on_redis { kill 'CONT', $_[0]{stack}->redis_pid }
+sub stop_redis  { $_[0]->pause($_[0]{stack}->redis_pid) }
+sub go_on_redis { $_[0]->go_on($_[0]{stack}->redis_pid) }
 
 sub kill_redis {
     my ($self) = @_;
@@ -117,11 +136,24 @@ sub aof {
 }
 
 # Kills it; what it wrote since the mark is lost, as with the power's loss or a
-# fail-over to a replica that lags behind.
+# fail-over to a replica that lags behind.  before: a text, with whose write the
+# loss begins.
 sub cut_redis {
-    my ($self, $mark) = @_;
+    my ($self, $mark, %opt) = @_;
     $self->kill_redis;
+    $mark = $self->write_of($opt{before}, $mark) if defined $opt{before};
     truncate $self->aof, $mark or croak "truncate: $!";
+}
+
+# where the write begins that has the text first after the mark: what a function
+# writes is one transaction
+sub write_of {
+    my ($self, $text, $mark) = @_;
+    my $aof = VMOps::slurp($self->aof);
+    my $at = index $aof, $text, $mark;
+    my $begin = rindex $aof, "*1\r\n\$5\r\nMULTI\r\n", $at;
+    croak "nothing was written that has $text" if $at < 0 || $begin < $mark;
+    return $begin;
 }
 
 # connections of the workers: all of them, or TYPE pubsub

@@ -27,11 +27,13 @@ use Test::More ();
 use Time::HiRes qw(time);
 
 use VMOps ();
+use VMOps::Process qw(wait_for);
 use VMOps::Site;
 
 use constant {
     FINISH_MS => 5000,     # final at the deadline and this
     SETTLE_S  => 45,       # a task is followed 30 s beyond its deadline
+    TAKEN_S   => 20,
     STEP_S    => 0.05,
     POST_S    => 5,
 };
@@ -118,6 +120,21 @@ sub order {
     return $r;
 }
 
+# The same by a client that goes on until it is told that it was taken, always
+# with the same key; the command's id.
+my $keys = 0;
+
+sub taken {
+    my ($self, $action, $vmid, %opt) = @_;
+    my $key = $opt{key} // "taken-$$-" . $keys++;
+    my $r;
+    wait_for {
+        $r = $self->order($action, $vmid, %opt, key => $key);
+        $r->{status} =~ /^20[02]$/;
+    } TAKEN_S, "order to $action $vmid taken";
+    return $r->{json}{command_id};
+}
+
 # The store lost a moment: a command that was accepted in it, and never sent, is
 # no more.
 sub store_was_cut { $_[0]{cut} = 1 }
@@ -180,8 +197,10 @@ sub data {
     return { records => $self->records, journal => $self->journal,
              effects => $self->effects, accepted => $self->{accepted},
              guests => $self->{guests}, cut => $self->{cut},
-             now => int(time * 1000) };
+             away_ms => 0, now => int(time * 1000) };
 }
+
+sub final { return $FINAL{ $_[0]{status} } // 0 }
 
 # Waits until nothing is open any more, at most for as long as the commands
 # themselves may take.
@@ -190,7 +209,7 @@ sub settle {
     my $until = time + ($seconds // SETTLE_S);
     while (time < $until) {
         my ($records, $journal) = ($self->records, $self->journal);
-        return if !(grep { !$FINAL{ $_->{status} } } values %$records)
+        return if !(grep { !final($_) } values %$records)
             && !(grep { $_->{state} ne 'ended' || !$_->{confirmed} }
                  values %$journal)
             && !@{ $self->site->pve->control('GET', 'state')->{running} };
@@ -321,13 +340,14 @@ sub open_ones {
     my @found;
     for my $id (sort keys %{ $data->{records} }) {
         my $record = $data->{records}{$id};
-        my $final = $FINAL{ $record->{status} };
+        my $final = final($record);
         my $end = $final ? $record->{first_end} // $record->{finished_at}
                          : $data->{now};
         my $late = $end - $record->{created_at} - 1000 * $record->{timeout_s};
         push @found, sprintf 'open: %s %s is %s, %d ms after its deadline',
             what($data, $id), $id, $record->{status}, $late
-            if $late > FINISH_MS && !($final && $record->{recovered});
+            if $late > FINISH_MS + $data->{away_ms}
+            && !($final && $record->{recovered});
     }
     return @found;
 }
@@ -381,10 +401,11 @@ sub ran {
 
 # As tests
 
+# away_ms: how long there was no store in which a command could have been ended
 sub agree {
-    my ($self, $name) = @_;
+    my ($self, $name, %opt) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $data = $self->data;
+    my $data = { %{ $self->data }, %opt };
     my @found = $self->check($data);
     my $n = keys %{ $data->{records} };
     Test::More::ok(!@found, "$name: 0 violations in $n commands")
