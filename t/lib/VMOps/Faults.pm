@@ -80,8 +80,8 @@ sub sockets {
 sub connections {
     my @rows;
     open my $tcp, '<', '/proc/net/tcp' or croak "/proc/net/tcp: $!";
-    while (<$tcp>) {
-        my @field = split;
+    while (my $line = <$tcp>) {
+        my @field = split ' ', $line;
         push @rows, { from => hex +(split /:/, $field[1])[1],
                       to => hex +(split /:/, $field[2])[1],
                       inode => $field[9] } if $field[3] eq '01';

@@ -202,17 +202,24 @@ sub data {
 
 sub final { return $FINAL{ $_[0]{status} } // 0 }
 
-# Waits until nothing is open any more, at most for as long as the commands
-# themselves may take.
+sub quiet {
+    my ($self) = @_;
+    my ($records, $journal) = ($self->records, $self->journal);
+    return !(grep { !final($_) } values %$records)
+        && !(grep { $_->{state} ne 'ended' || !$_->{confirmed} }
+             values %$journal)
+        && !@{ $self->site->pve->control('GET', 'state')->{running} };
+}
+
+# Waits until nothing is open any more, and for_s long, at most for as long as
+# the commands themselves may take.
 sub settle {
-    my ($self, $seconds) = @_;
-    my $until = time + ($seconds // SETTLE_S);
+    my ($self, %opt) = @_;
+    my $until = time + SETTLE_S;
+    my $since;
     while (time < $until) {
-        my ($records, $journal) = ($self->records, $self->journal);
-        return if !(grep { !final($_) } values %$records)
-            && !(grep { $_->{state} ne 'ended' || !$_->{confirmed} }
-                 values %$journal)
-            && !@{ $self->site->pve->control('GET', 'state')->{running} };
+        $since = $self->quiet ? $since // time : undef;
+        return if $since && time - $since >= ($opt{for_s} // 0);
         select undef, undef, undef, STEP_S;
     }
 }
