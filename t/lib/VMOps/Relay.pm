@@ -132,8 +132,9 @@ sub control {
 sub join_up {
     my ($client) = @_;
     return unless $client;
-    my $server = $to =~ m{^/} ? IO::Socket::UNIX->new(Peer => $to)
-                              : IO::Socket::INET->new(PeerAddr => $to);
+    my $server = $to =~ m{^/}
+        ? IO::Socket::UNIX->new(Peer => $to)
+        : IO::Socket::INET->new(PeerAddr => $to, Blocking => 0);
     return unless $server;    # the client sees its end, too
     my ($a, $b) = (fileno $client, fileno $server);
     @socket{ $a, $b } = ($client, $server);

@@ -1,0 +1,42 @@
+# A gateway worker whose beat fails for 3 s sends no more commands, though the
+# store would give it some; when its beat is back it is another incarnation,
+# registers its agents under it, and goes on.
+
+use strict;
+use warnings;
+
+use Time::HiRes qw(time);
+
+use VMOps;
+use VMOps::Gateway;
+
+my $g = VMOps::Gateway->start;
+my $a = $g->online;
+my ($before) = @{ $g->live };
+
+# what nginx' user may do with a tenant's keys stays, the beat is refused
+
+sub beat_fails { $g->admin(qw(ACL SETUSER vmops resetkeys ~tenants/*)) }
+sub beat_works { $g->admin(qw(ACL SETUSER vmops allkeys)) }
+
+my $start = time;
+beat_fails();
+my $id = $g->submit(live => $before);
+is $a->cmd(2)->{id}, $id, 'a beat that fails for a moment changes nothing';
+
+wait_for { $g->error_log =~ /no beat for 3000 ms/ } 6, 'the loss';
+cmp_ok time - $start, '>', 1.9, 'it takes a while';
+cmp_ok time - $start, '<', 4.2, 'but not long';
+$id = $g->submit(live => $before);
+is $a->next_message(1.5), undef, 'nothing is sent any more';
+is $g->functions->admin('HGET', $g->key('agent_commands', $id), 'status'),
+    'queued', 'the command waits';
+
+beat_works();
+is $a->cmd(5)->{id}, $id, 'with the beat it is sent';
+my ($now) = @{ $g->live };
+isnt $now, $before, 'by another incarnation';
+is $g->agent_record->{gateway}, $now, 'which the agent is registered under';
+is $g->agent_record->{session}, $a->session, 'with the session it had';
+
+done_testing;
