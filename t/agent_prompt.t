@@ -50,7 +50,7 @@ done_testing;
 sub script {
     my @script = ('script', '-q', '-e', '-c', $_[0], '/dev/null');
     return @script if -e '/dev/pts/ptmx';
-    return ('unshare', '--mount', 'sh', '-c',
+    return ('unshare', '--mount', '--propagation', 'unchanged', 'sh', '-c',
             'mount -t devpts -o newinstance devpts /dev/pts && exec "$@"',
             'sh', @script);
 }

@@ -20,6 +20,16 @@ sub begin {
                      headers => { Prefer => "wait=$seconds" });
 }
 
+# each worker comes back by itself: a row of good answers is all of them
+sub all_ready {
+    my $well = 0;
+    wait_for {
+        $well = $s->rest(GET => '/readyz', { headers => {
+            Connection => 'close' } })->{status} == 200 ? $well + 1 : 0;
+        $well == 20;
+    } 15, 'every worker';
+}
+
 # it comes back
 my @waits = map { begin(60) } 1 .. 4;
 my @orders = map { $t->agent->cmd } @waits;
@@ -44,6 +54,7 @@ is_deeply [map { "$_->{status} $_->{json}{status}" } @ended],
     [('200 succeeded') x 4], 'the store is back: each ends with its command';
 
 # it stays away
+all_ready();
 @waits = map { begin(3) } 1 .. 4;
 @orders = map { $t->agent->cmd } @waits;
 kill 'KILL', $s->redis_pid;
@@ -62,6 +73,7 @@ for my $wait (@waits) {
 # it hangs
 $s->up;
 wait_for { $t->agent->drop; eval { $t->online } } 20, 'the agent';
+all_ready();
 my $wait = begin(2);
 my $order = $t->agent->cmd;
 kill 'STOP', $s->redis_pid;

@@ -11,13 +11,13 @@ use constant { WARM => 50, AGENTS => 500, LIMIT => 2048 };
 
 my $g = VMOps::Gateway->start;
 
-# all private and shared pages, as a part of those who share them
+# private pages only: what is shared counts by who else runs just now
 sub memory {
     my $kb = 0;
     for my $pid ($g->workers) {
-        my ($pss) = VMOps::slurp("/proc/$pid/smaps_rollup")
-            =~ /^Pss:\s+(\d+) kB/m;
-        $kb += $pss;
+        my ($dirty) = VMOps::slurp("/proc/$pid/smaps_rollup")
+            =~ /^Private_Dirty:\s+(\d+) kB/m;
+        $kb += $dirty;
     }
     return $kb * 1024;
 }
