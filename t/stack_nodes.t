@@ -21,8 +21,9 @@ for my $n (1, 2) {
        "node $n is ready");
     is($s->rest(GET => '/agents', { %$tenant, node => $n })->{status}, 200,
        "node $n knows the tenant");
-    like($s->access_log($n), qr{"uri":"/api/v1/agents"},
-         "and wrote it into its own log");
+    wait_for { $s->access_log($n) =~ m{"uri":"/api/v1/agents"} } 5,
+        'its own log';
+    pass("and wrote it into its own log");
 }
 
 done_testing;
