@@ -1,5 +1,6 @@
 # Cancelling: a running command's agent is asked to stop, and it ends as the
 # agent says; one that has ended stays as it is.
+# tags: asan
 
 use strict;
 use warnings;

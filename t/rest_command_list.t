@@ -1,4 +1,5 @@
 # Lists of commands: newest first, page by page, filtered; and one command.
+# tags: asan
 
 use strict;
 use warnings;

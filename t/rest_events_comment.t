@@ -1,5 +1,6 @@
 # A stream on which nothing happens says so every 15 s: what is in between knows
 # that it lives.
+# tags: asan
 
 use strict;
 use warnings;

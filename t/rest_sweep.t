@@ -1,6 +1,7 @@
 # What workers do by themselves: they end what is overdue though nobody asks,
 # leave tenants alone that have nothing open, and apply revocations and
 # deletions of tokens a second time.
+# tags: asan
 
 use strict;
 use warnings;
