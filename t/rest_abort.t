@@ -12,9 +12,10 @@ my $s = VMOps->stack;
 my $t = VMOps::Rest->new($s, offline => 1);
 my ($worker) = $s->workers;
 
-# kilobytes a worker uses
+# kilobytes that are a worker's own: what is shared counts by who else runs
 sub memory {
-    my ($kb) = VMOps::slurp("/proc/$worker/smaps_rollup") =~ /^Pss:\s+(\d+)/m;
+    my ($kb) = VMOps::slurp("/proc/$worker/smaps_rollup")
+        =~ /^Private_Dirty:\s+(\d+)/m;
     return $kb;
 }
 
@@ -83,15 +84,20 @@ sub abort_all {
     close $_ for @open;
 }
 
+# What a batch of aborts adds.  What stays of each request adds up in every batch;
+# what a worker keeps for later grows in some, at first in most.
 my $idle = descriptors();
 for my $how (sort keys %aborts) {
-    # as often once before: what a worker keeps for later grows at first
-    abort_all($how, $rounds);
-    settled($idle + 2);
-    my $before = memory();
-    abort_all($how, $rounds);
-    settled($idle + 2);
-    cmp_ok memory() - $before, '<', 1024, "$how: $rounds times, no growth"
+    my $least;
+    for my $batch (1 .. 4) {
+        my $before = memory();
+        abort_all($how, $rounds);
+        settled($idle + 2);
+        my $growth = memory() - $before;
+        $least = $growth if $batch > 1 && $growth < ($least // 1e9);
+        last if defined $least && $least < 256;
+    }
+    cmp_ok $least, '<', 256, "$how: $rounds times, no growth"
         unless VMOps::keeps_freed();
 }
 
