@@ -148,12 +148,13 @@
 #define VMOPS_DISPATCH_MS             10000   /* queued and not sent */
 #define VMOPS_FINISH_GRACE_MS         5000    /* final at deadline + this */
 #define VMOPS_IDEMPOTENCY_S           86400
-#define VMOPS_COMMANDS_OPEN_MAX       1000    /* per tenant */
+#define VMOPS_COMMANDS_OPEN_MAX       1000    /* per tenant, by default */
 #define VMOPS_COMMANDS_FINISHED_MAX   10000   /* kept per tenant */
 #define VMOPS_COMMANDS_KEPT_S         2592000
 #define VMOPS_LOG_LINES_MAX           200     /* kept per command */
-#define VMOPS_RATE_REQUESTS_PER_MIN   600     /* per token */
-#define VMOPS_RATE_COMMANDS_PER_MIN   120     /* per tenant */
+#define VMOPS_RATE_REQUESTS_PER_MIN   600     /* per token, by default */
+#define VMOPS_RATE_COMMANDS_PER_MIN   120     /* per tenant, by default */
+#define VMOPS_RATE_MAX                1000000 /* what a directive may say */
 
 /* common/ngx: the Redis client (per connection of a worker) */
 

@@ -54,6 +54,10 @@ typedef struct {
     ngx_flag_t                 has_keys;
     ngx_flag_t                 has_api;
 
+    ngx_int_t                  request_rate;   /* a minute, of a principal */
+    ngx_int_t                  command_rate;   /* a minute, of a tenant */
+    ngx_int_t                  open_commands;  /* of a tenant */
+
     u_char                     command_seed[32];
     u_char                     command_pk[32];
     u_char                     mac_key[32];

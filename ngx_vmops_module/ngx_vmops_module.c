@@ -27,6 +27,11 @@ static ngx_int_t ngx_vmops_init_process(ngx_cycle_t *cycle);
 static void ngx_vmops_exit_process(ngx_cycle_t *cycle);
 
 
+static ngx_conf_num_bounds_t  ngx_vmops_limit_bounds = {
+    ngx_conf_check_num_bounds, 1, VMOPS_RATE_MAX
+};
+
+
 static ngx_command_t  ngx_vmops_commands[] = {
 
     /* vmops_redis unix:/path | host[:port] [user=] [password_file=] [tls]
@@ -45,6 +50,30 @@ static ngx_command_t  ngx_vmops_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
+
+    /* vmops_request_rate 600; */
+    { ngx_string("vmops_request_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_vmops_main_conf_t, request_rate),
+      &ngx_vmops_limit_bounds },
+
+    /* vmops_command_rate 120; */
+    { ngx_string("vmops_command_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_vmops_main_conf_t, command_rate),
+      &ngx_vmops_limit_bounds },
+
+    /* vmops_open_commands 1000; */
+    { ngx_string("vmops_open_commands"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_vmops_main_conf_t, open_commands),
+      &ngx_vmops_limit_bounds },
 
     /* vmops_public_url $scheme://$http_host; */
     { ngx_string("vmops_public_url"),
@@ -287,7 +316,18 @@ ngx_vmops_preconfiguration(ngx_conf_t *cf)
 static void *
 ngx_vmops_create_main_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_vmops_main_conf_t));
+    ngx_vmops_main_conf_t  *vmcf;
+
+    vmcf = ngx_pcalloc(cf->pool, sizeof(ngx_vmops_main_conf_t));
+    if (vmcf == NULL) {
+        return NULL;
+    }
+
+    vmcf->request_rate = NGX_CONF_UNSET;
+    vmcf->command_rate = NGX_CONF_UNSET;
+    vmcf->open_commands = NGX_CONF_UNSET;
+
+    return vmcf;
 }
 
 
@@ -297,6 +337,10 @@ ngx_vmops_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_vmops_main_conf_t *vmcf = conf;
 
     ngx_str_t  name = ngx_string("request_id");
+
+    ngx_conf_init_value(vmcf->request_rate, VMOPS_RATE_REQUESTS_PER_MIN);
+    ngx_conf_init_value(vmcf->command_rate, VMOPS_RATE_COMMANDS_PER_MIN);
+    ngx_conf_init_value(vmcf->open_commands, VMOPS_COMMANDS_OPEN_MAX);
 
     vmcf->request_id = ngx_http_get_variable_index(cf, &name);
     if (vmcf->request_id == NGX_ERROR) {

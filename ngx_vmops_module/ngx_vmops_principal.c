@@ -187,7 +187,7 @@ ngx_vmops_entry_get(ngx_vmops_op_t *op, ngx_vmops_claim_t *claim)
 static ngx_uint_t
 ngx_vmops_entry_fresh(ngx_vmops_entry_t *e)
 {
-    ngx_uint_t  left;
+    ngx_uint_t  left, limit;
 
     if (!e->valid || ngx_current_msec - e->asked >= VMOPS_PRINCIPAL_CACHE_MS) {
         return 0;
@@ -199,8 +199,8 @@ ngx_vmops_entry_fresh(ngx_vmops_entry_t *e)
         return 1;
     }
 
-    left = VMOPS_RATE_REQUESTS_PER_MIN
-           - ngx_min(e->used, VMOPS_RATE_REQUESTS_PER_MIN);
+    limit = ngx_vmops_worker.conf->request_rate;
+    left = limit - ngx_min(e->used, limit);
 
     return e->pending <= 1 + left / 16;
 }
@@ -373,7 +373,8 @@ ngx_vmops_entry_ask(ngx_vmops_entry_t *e)
         args[n].p = cost;
         args[n++].n = ngx_sprintf(cost, "%ui", e->pending) - cost;
         args[n].p = limit;
-        args[n++].n = ngx_sprintf(limit, "%d", VMOPS_RATE_REQUESTS_PER_MIN)
+        args[n++].n = ngx_sprintf(limit, "%i",
+                                  ngx_vmops_worker.conf->request_rate)
                       - limit;
     }
 
@@ -525,7 +526,10 @@ ngx_vmops_entry_settle(ngx_vmops_entry_t *e, ngx_vmops_op_t *op)
         return;
     }
 
-    if (op->cost && e->used + e->pending > VMOPS_RATE_REQUESTS_PER_MIN) {
+    if (op->cost
+        && e->used + e->pending
+           > (ngx_uint_t) ngx_vmops_worker.conf->request_rate)
+    {
 
         if (e->pending) {
             e->pending--;
@@ -551,7 +555,7 @@ static void
 ngx_vmops_principal_refuse(ngx_vmops_op_t *op, ngx_int_t verdict)
 {
     if (verdict == VMOPS_PROBLEM_rate_limited) {
-        ngx_vmops_problem_limit(op, VMOPS_RATE_REQUESTS_PER_MIN,
+        ngx_vmops_problem_limit(op, ngx_vmops_worker.conf->request_rate,
                                 ngx_vmops_left(op->entry->reset));
         return;
     }

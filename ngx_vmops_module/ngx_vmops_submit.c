@@ -280,9 +280,11 @@ ngx_vmops_submit_send(ngx_vmops_op_t *op)
     uint64_t                iat, exp;
     ngx_pool_t             *pool;
     vmops_span_t            none, mac, family;
+    ngx_vmops_main_conf_t  *vmcf;
     ngx_vmops_principal_t  *who;
 
     pool = op->request->pool;
+    vmcf = ngx_vmops_worker.conf;
     who = op->principal;
     none = vmops_span("", 0);
 
@@ -298,9 +300,9 @@ ngx_vmops_submit_send(ngx_vmops_op_t *op)
                      ngx_vmops_kind_name(who->kind), who->key, who->subject,
                      who->role_name,
                      ngx_vmops_decimal(pool, ngx_vmops_principal_cost(op)),
-                     ngx_vmops_decimal(pool, VMOPS_RATE_REQUESTS_PER_MIN),
-                     ngx_vmops_decimal(pool, VMOPS_RATE_COMMANDS_PER_MIN),
-                     ngx_vmops_decimal(pool, VMOPS_COMMANDS_OPEN_MAX),
+                     ngx_vmops_decimal(pool, vmcf->request_rate),
+                     ngx_vmops_decimal(pool, vmcf->command_rate),
+                     ngx_vmops_decimal(pool, vmcf->open_commands),
                      ngx_vmops_live(),
                      ngx_vmops_span(vmops_beat_flags(ngx_vmops_worker.beat,
                                                      VMOPS_FLAG_COMMAND_BUS)),
