@@ -41,6 +41,7 @@
 
 typedef struct ngx_vmops_op_s         ngx_vmops_op_t;
 typedef struct ngx_vmops_route_s      ngx_vmops_route_t;
+typedef struct ngx_vmops_operation_s  ngx_vmops_operation_t;
 typedef struct ngx_vmops_entry_s      ngx_vmops_entry_t;
 typedef struct ngx_vmops_stream_s     ngx_vmops_stream_t;
 typedef struct ngx_vmops_command_s    ngx_vmops_command_t;
@@ -65,6 +66,7 @@ typedef struct {
 
     char                       command_key_id[VMOPS_KEY_ID_TEXT + 1];
     ngx_int_t                  request_id;     /* index of $request_id */
+    vmops_span_t               openapi;        /* the API document */
 } ngx_vmops_main_conf_t;
 
 
@@ -339,6 +341,8 @@ void ngx_vmops_problem_limit(ngx_vmops_op_t *op, ngx_uint_t limit,
     ngx_msec_t reset);
 void ngx_vmops_answer(ngx_vmops_op_t *op, ngx_uint_t status,
     ngx_vmops_draw_pt draw, redisReply *reply);
+void ngx_vmops_answer_raw(ngx_vmops_op_t *op, const char *type,
+    vmops_span_t body);
 void ngx_vmops_no_content(ngx_vmops_op_t *op, redisReply *reply);
 
 /* JSON of a reply in memory of the pool */

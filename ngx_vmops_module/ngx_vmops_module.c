@@ -4,6 +4,7 @@
 
 #include "ngx_vmops.h"
 #include "ngx_vmops_live.h"
+#include "ngx_vmops_openapi.h"
 #include "ngx_vmops_sweep.h"
 
 #include "vmops_keyfile.h"
@@ -358,6 +359,12 @@ ngx_vmops_init_main_conf(ngx_conf_t *cf, void *conf)
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"vmops_api\" is used, but there is no "
                       "\"vmops_keys\" in the http block");
+        return NGX_CONF_ERROR;
+    }
+
+    if (vmcf->has_api
+        && ngx_vmops_openapi_create(cf, &vmcf->openapi) != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 

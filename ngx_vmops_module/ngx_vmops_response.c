@@ -136,6 +136,15 @@ ngx_vmops_answer(ngx_vmops_op_t *op, ngx_uint_t status, ngx_vmops_draw_pt draw,
 }
 
 
+/* a body that is there, in memory that stays until it is sent */
+
+void
+ngx_vmops_answer_raw(ngx_vmops_op_t *op, const char *type, vmops_span_t body)
+{
+    ngx_vmops_send(op, NGX_HTTP_OK, type, body);
+}
+
+
 /* JSON into as much memory as it takes */
 
 ngx_int_t

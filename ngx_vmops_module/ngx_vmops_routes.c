@@ -2,7 +2,7 @@
 /* the route table */
 
 
-#include "ngx_vmops_routes.h"
+#include "ngx_vmops_openapi.h"
 
 
 typedef struct {
@@ -44,14 +44,45 @@ const ngx_vmops_body_t  ngx_vmops_no_body = { .optional = 1 };
 #define NGX_VMOPS_DELETE  NGX_HTTP_DELETE
 
 #define NGX_VMOPS_ROUTE(method, path, who, body, handler)                     \
-    { NGX_VMOPS_##method, path, NGX_VMOPS_FOR_##who, body, handler }
+    { NGX_VMOPS_##method, path, NGX_VMOPS_FOR_##who, body, handler,           \
+      &ngx_vmops_operation_##handler }
+
+
+/* what the API document says of each handler */
+
+#define NGX_VMOPS_NAME_NONE                       NULL
+#define NGX_VMOPS_NAME_AGENT_COMMAND_BUS_ENABLED  "AGENT_COMMAND_BUS_ENABLED"
+#define NGX_VMOPS_NAME_SECRETS_E2E_ENABLED        "SECRETS_E2E_ENABLED"
+#define NGX_VMOPS_NAME_INFRA_LEGACY_ADMIN_ONLY    "INFRA_LEGACY_ADMIN_ONLY"
+
+enum { VMOPS_PROBLEM_NONE = -1 };
+
+#define A(status, kind, schema, headers)                                      \
+    { status, NGX_VMOPS_ANSWER_##kind, NGX_VMOPS_SCHEMA_##schema, headers },
+#define P(code)                                                               \
+    VMOPS_PROBLEM_##code + 1,
+#define NGX_VMOPS_OPERATION(handler, tag, summary, flag, params, answers,     \
+    problems)                                                                 \
+    static const ngx_vmops_operation_t  ngx_vmops_operation_##handler = {     \
+        #handler, NGX_VMOPS_TAG_##tag, summary, NGX_VMOPS_NAME_##flag,        \
+        params, { answers { 0 } }, { problems 0 }                             \
+    };
+
+#include "ngx_vmops_operations.def"
+
+#undef NGX_VMOPS_OPERATION
+#undef A
+#undef P
+
 
 /*
  * Rows of one path stand together; of two paths that fit, the first one is
  * meant: words before {captures}.  Two rows of one method differ in who.
  */
 
-static const ngx_vmops_route_t  ngx_vmops_routes[] = {
+const ngx_vmops_route_t  ngx_vmops_routes[] = {
+
+    NGX_VMOPS_ROUTE(GET, "/openapi.json", ANYONE, NULL, ngx_vmops_openapi),
 
     /* who is in charge of all */
 
@@ -178,21 +209,21 @@ static const ngx_vmops_route_t  ngx_vmops_routes[] = {
     NGX_VMOPS_ROUTE(GET, "/vm-ops/commands/{uuid}/events", VIEWER, NULL,
                     ngx_vmops_command_events),
 
-    NGX_VMOPS_ROUTE(POST, "/vm-ops/{word}/{word}", OPERATOR,
+    NGX_VMOPS_ROUTE(POST, "/vm-ops/" NGX_VMOPS_ACTION_PATH, OPERATOR,
                     &ngx_vmops_submit_body, ngx_vmops_submit),
 
-    { 0, NULL, NGX_VMOPS_FOR_ANYONE, NULL, NULL }
+    { 0, NULL, NGX_VMOPS_FOR_ANYONE, NULL, NULL, NULL }
 };
 
 
 /* outside of the API */
 
-static const ngx_vmops_route_t  ngx_vmops_root_routes[] = {
+const ngx_vmops_route_t  ngx_vmops_root_routes[] = {
 
     NGX_VMOPS_ROUTE(GET, "/healthz", ANYONE, NULL, ngx_vmops_healthz),
     NGX_VMOPS_ROUTE(GET, "/readyz", ANYONE, NULL, ngx_vmops_readyz),
 
-    { 0, NULL, NGX_VMOPS_FOR_ANYONE, NULL, NULL }
+    { 0, NULL, NGX_VMOPS_FOR_ANYONE, NULL, NULL, NULL }
 };
 
 
@@ -291,6 +322,45 @@ ngx_vmops_capture_ok(const char *name, size_t len, vmops_span_t value)
     }
 
     return 0;
+}
+
+
+void
+ngx_vmops_capture_schema(vmops_jw_t *w, vmops_span_t name)
+{
+    size_t                      n;
+    const char                 *p, *regex;
+    const ngx_vmops_capture_t  *c;
+
+    vmops_jw_obj(w);
+    vmops_jw_kcstr(w, "type", "string");
+
+    for (c = ngx_vmops_captures; c->name; c++) {
+
+        if (!vmops_span_is(name, c->name)) {
+            continue;
+        }
+
+        regex = vmops_pattern_regex(c->pattern);
+
+        if (regex) {
+            vmops_jw_kcstr(w, "pattern", regex);
+        }
+
+        if (c->values) {
+            vmops_jw_key(w, "enum");
+            vmops_jw_arr(w);
+
+            for (p = c->values; *p; p += n + (p[n] == '|')) {
+                n = strcspn(p, "|");
+                vmops_jw_str(w, vmops_span(p, n));
+            }
+
+            vmops_jw_arr_end(w);
+        }
+    }
+
+    vmops_jw_obj_end(w);
 }
 
 

@@ -36,7 +36,18 @@ struct ngx_vmops_route_s {
     ngx_vmops_who_e            who;
     const ngx_vmops_body_t    *body;           /* NULL: none is read */
     ngx_vmops_step_pt          handler;
+    const ngx_vmops_operation_t  *operation;   /* what the document says */
 };
+
+
+/* what stands for an action of the catalogue in a row's path */
+
+#define NGX_VMOPS_ACTION_PATH  "{word}/{word}"
+
+/* the rows of the API, and those outside of it; the last one has no path */
+
+extern const ngx_vmops_route_t  ngx_vmops_routes[];
+extern const ngx_vmops_route_t  ngx_vmops_root_routes[];
 
 
 /*
@@ -69,6 +80,7 @@ ngx_uint_t ngx_vmops_plaintext(const vmops_json_t *json,
 
 void ngx_vmops_healthz(ngx_vmops_op_t *op);
 void ngx_vmops_readyz(ngx_vmops_op_t *op);
+void ngx_vmops_openapi(ngx_vmops_op_t *op);
 
 void ngx_vmops_tenant_create(ngx_vmops_op_t *op);
 void ngx_vmops_tenant_list(ngx_vmops_op_t *op);
@@ -148,6 +160,13 @@ void ngx_vmops_command_get(ngx_vmops_op_t *op);
 void ngx_vmops_command_cancel(ngx_vmops_op_t *op);
 void ngx_vmops_command_events(ngx_vmops_op_t *op);
 void ngx_vmops_events(ngx_vmops_op_t *op);
+
+/* a submission's members, by vmops_scope_t */
+
+#define NGX_VMOPS_SUBMIT_FIELD_N  3
+
+extern const vmops_json_field_t
+    ngx_vmops_submit_fields[][NGX_VMOPS_SUBMIT_FIELD_N];
 
 extern const ngx_vmops_body_t  ngx_vmops_submit_body;
 

@@ -68,7 +68,9 @@ static void ngx_vmops_submit_answer(ngx_vmops_op_t *op);
     { .name = "timeout_s", .type = VMOPS_FT_INT, .flags = VMOPS_F_OPTIONAL,   \
       .min = VMOPS_TIMEOUT_MIN_S, .max = VMOPS_TIMEOUT_MAX_S }
 
-static const vmops_json_field_t  ngx_vmops_submit_fields[][3] = {
+const vmops_json_field_t
+    ngx_vmops_submit_fields[][NGX_VMOPS_SUBMIT_FIELD_N] =
+{
     { NGX_VMOPS_SUBMIT_FIELDS("vm_uuid", VMOPS_P_UUID) },
     { NGX_VMOPS_SUBMIT_FIELDS("secret_ref", VMOPS_P_SECRET_REF) },
     { NGX_VMOPS_SUBMIT_FIELDS("command_id", VMOPS_P_UUID) }
@@ -143,7 +145,7 @@ ngx_vmops_submit_shape(ngx_vmops_op_t *op, ngx_vmops_submit_t *s)
 
     vmops_json_error_init(&err, "");
 
-    if (vmops_json_check(op->json, fields, 3, 0, &err) != 0) {
+    if (vmops_json_check(op->json, fields, NGX_VMOPS_SUBMIT_FIELD_N, 0, &err) != 0) {
         ngx_vmops_problem_at(op, VMOPS_PROBLEM_invalid_params, err.pointer,
                              vmops_json_error_name(err.code));
         return NGX_ERROR;
