@@ -241,6 +241,7 @@ export CMOCKA_MESSAGE_OUTPUT := TAP
 test: ROUNDS ?= ci
 test-full: ROUNDS ?= full
 test test-full: all
+	@t/openapi/install >/dev/null
 	ROUNDS=$(ROUNDS) $(PROVE) -j$(JOBS) $(TESTS)
 
 # The same code with sanitizers, in trees of its own: TESTS are those which say
@@ -293,7 +294,8 @@ fuzz: build/config.mk
 
 # Lint: the look of the house first, then what the tools find.
 
-LINT_SH   := configure.sh .ci/run t/sanitize/nginx t/sanitize/options t/fuzz/run
+LINT_SH   := configure.sh .ci/run t/sanitize/nginx t/sanitize/options \
+             t/fuzz/run t/openapi/install
 LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate \
              t/*.t t/lib/*.pm t/lib/*/*.pm t/pve/pve-sim t/bench/run \
              t/bench/*.pm t/lint/style)

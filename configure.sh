@@ -29,9 +29,10 @@ say()  { printf '%s\n' "configure: $*"; }
 fail() { printf '%s\n' "configure: $*" >&2; exit 1; }
 bad()  { printf '%s\n' "configure: $*" "See ./configure.sh --help" >&2; exit 2; }
 
-# Package, least upstream version, least Debian revision ("-" when any will
-# do; an older one of the same upstream version has known holes), how it is
-# found where there is no dpkg, and what it is for.
+# Package, least upstream version ("-": whatever has the command will do, also
+# without the package), least Debian revision ("-" when any will do; an older
+# one of the same upstream version has known holes), how it is found where
+# there is no dpkg, and what it is for.
 dependencies()
 {
     cat <<'END'
@@ -71,6 +72,10 @@ nginx-dev                  1.22.1  1.22.1-9+deb12u11    file:/usr/share/nginx/sr
 END
     fi
     case $command in
+        test)           cat <<'END' ;;
+nodejs                     18      -                    cmd:node            tests: OpenAPI
+npm                        -       -                    cmd:npm             tests: OpenAPI
+END
         fuzz)           cat <<'END' ;;
 clang                      1:11    -                    cmd:clang           fuzzing
 libclang-rt-dev            1:11    -                    cmd:clang           fuzzing
@@ -148,7 +153,7 @@ check_dependencies()
     list=$(dependencies)
     while read -r package least revision probe purpose; do
         total=$((total + 1))
-        if have_dpkg; then
+        if have_dpkg && [ "$least" != - ]; then
             verdict=$(check_with_dpkg "$package" "$least" "$revision")
         else
             verdict=$(check_without_dpkg "$package" "$least" - "$probe")

@@ -261,24 +261,28 @@ sub allow_log { push @allowed, $_[1] }
 # A file, or a folder of logs, that the final checks read, too.
 sub watch_log { push @watched, $_[1] }
 
-# Configuration for the server block of every node, as a file that reload reads.
-sub add_server_conf {
-    my ($self, $text) = @_;
-    $self->_server_conf($_, test => $text) for $self->nodes;
+# Configuration for the http or server block of every node, as a file that
+# reload reads.
+sub add_http_conf   { $_[0]->_add_conf(http => $_[1]) }
+sub add_server_conf { $_[0]->_add_conf(server => $_[1]) }
+
+sub _add_conf {
+    my ($self, $block, $text) = @_;
+    $self->_conf($_, $block, test => $text) for $self->nodes;
     $self->reload;
 }
 
 # Also what a client did wrong is in the error log from now on: level info.
 sub log_details {
     my ($self) = @_;
-    $self->_server_conf($_, log => "error_log $_->{error_log} info;\n")
+    $self->_conf($_, server => log => "error_log $_->{error_log} info;\n")
         for $self->nodes;
     $self->reload;
 }
 
-sub _server_conf {
-    my ($self, $node, $name, $text) = @_;
-    my $path = $node->{conf} =~ s/nginx\.conf$/server.d\/$name.conf/r;
+sub _conf {
+    my ($self, $node, $block, $name, $text) = @_;
+    my $path = $node->{conf} =~ s/nginx\.conf$/$block.d\/$name.conf/r;
     open my $fh, '>', $path or die "cannot write $path: $!\n";
     print $fh $text;
     close $fh or die "cannot write $path: $!\n";
@@ -287,11 +291,11 @@ sub _server_conf {
 # $s->rest(POST => '/agents/pairings', { token =>, json =>, headers => {},
 #     body =>, node => N, timeout => S })
 # {status, headers (names in lower case), json, body, ms}; a path that does not
-# begin with /api/, /healthz, /readyz or /ws/ is one of /api/v1
+# begin with /api/, /healthz, /readyz, /metrics or /ws/ is one of /api/v1
 sub rest {
     my ($self, $method, $path, $opt) = @_;
     my %opt = %{ $opt // {} };
-    $path = "/api/v1$path" unless $path =~ m{^/(?:api/|healthz|readyz|ws/)};
+    $path = "/api/v1$path" unless $path =~ m{^/(?:api/|healthz|readyz|metrics|ws/)};
     my $node = delete $opt{node};
     return VMOps::HTTP::request($method, $self->url($node) . $path,
                                 { ca => $self->{info}{ca_file}, %opt });

@@ -15,6 +15,10 @@ use constant MAX_ANSWER => 8 * 1024 * 1024;
 my $json = JSON::PP->new->utf8->allow_nonref;
 my %agents;    # by certificate authority, and by process
 
+# told of each answer: method, URL, the request's options (said: the JSON in
+# a body of bytes), the answer
+our $observer;
+
 sub agent {
     my ($ca) = @_;
     return $agents{"$$ " . ($ca // '')} //= do {
@@ -63,6 +67,7 @@ sub request {
     $answer->{json} = $json->decode($res->body)
         if length $res->body
             && ($headers{'content-type'} // '') =~ m{^application/(?:[\w.]+\+)?json\b};
+    $observer->($method, $url, $opt, $answer) if $observer;
     return $answer;
 }
 

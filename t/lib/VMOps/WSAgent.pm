@@ -111,10 +111,11 @@ sub pair {
     return $made;
 }
 
-# a request signed by RFC 9421, as the API asks it of agents; url: of the server
+# a request signed by RFC 9421, as the API asks it of agents; url: of the server;
+# body: a value, or bytes as they are
 sub signed {
     my ($self, $rest, $url, $path, $body) = @_;
-    my $bytes = $json->encode($body);
+    my $bytes = ref $body ? $json->encode($body) : $body;
     my $digest = 'sha-256=:' . encode_base64(sha256($bytes), '') . ':';
     my $params = sprintf '("@method" "@target-uri" "content-digest");created=%d;'
         . 'nonce="%s";keyid="%s/%s";alg="ed25519"', time,
