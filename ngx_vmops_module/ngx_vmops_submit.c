@@ -47,6 +47,7 @@ static void ngx_vmops_submit_send(ngx_vmops_op_t *op);
 static vmops_span_t ngx_vmops_submit_mac(ngx_vmops_op_t *op,
     ngx_vmops_submit_t *s, uint64_t iat, uint64_t exp);
 static void ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply);
+static void ngx_vmops_submit_grace(ngx_vmops_op_t *op, vmops_span_t until);
 static void ngx_vmops_submit_wait(ngx_vmops_op_t *op, redisReply *record,
     ngx_uint_t replay);
 static void ngx_vmops_submit_ready(ngx_vmops_op_t *op);
@@ -396,6 +397,7 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
 
     s->command.id = id;
     ngx_vmops_location(op, "/vm-ops/commands/", id);
+    ngx_vmops_submit_grace(op, ngx_vmops_item_text(reply, 3));
 
     if (s->wait_s && !final) {
         ngx_vmops_submit_wait(op, record, replay);
@@ -408,6 +410,36 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
     }
 
     ngx_vmops_answer(op, NGX_HTTP_ACCEPTED, ngx_vmops_command_new_draw, record);
+}
+
+
+/*
+ * The license has run out and its grace has not: the command goes its way, and
+ * whoever sent it is told until when that is so (RFC 8941: an item).
+ */
+
+static void
+ngx_vmops_submit_grace(ngx_vmops_op_t *op, vmops_span_t until)
+{
+    char       time[VMOPS_TIME_TEXT + 1];
+    u_char    *p;
+    uint64_t   ms;
+
+    if (until.n == 0 || vmops_dec_parse(until, INT64_MAX, &ms) != 0) {
+        return;
+    }
+
+    p = ngx_pnalloc(op->request->pool,
+                    sizeof("grace;until=\"\"") + VMOPS_TIME_TEXT);
+    if (p == NULL) {
+        return;
+    }
+
+    vmops_time_format(time, ms);
+
+    ngx_vmops_header(op, "VMOps-License",
+                     vmops_span(p, ngx_sprintf(p, "grace;until=\"%s\"", time)
+                                   - p));
 }
 
 

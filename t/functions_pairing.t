@@ -50,6 +50,16 @@ is_deeply [@$record{qw(status key_id epoch last_seq keystore mac)}],
     ['pending_approval', 'k1' . '61' x 16, 0, 0, 'ok', 'mac-new'],
     'the agent: not approved, key_id by its kid, epoch 0';
 
+# the owner's name for it, or its own
+sub name_of {
+    my ($pairing) = @_;
+    my $id = uuid();
+    register($pairing, agent_id => $id, name => 'my-pc');
+    return hash(($f->ok_call(agent_get => { agent_id => $id }))[0])->{name};
+}
+is name_of(pairing(name => 'office')), 'office', "the pairing's name";
+is name_of(pairing(name => '')), 'my-pc', "without one, the agent's";
+
 # wrong tries
 my $burned = pairing();
 for my $try (1 .. 4) {
@@ -92,12 +102,15 @@ is register(pairing(), agent_id => $agent)->[0], 'conflict',
     'a pairing for a new agent replaces none';
 
 # license
-$f->license(max_agents => 3);
-is register(pairing())->[0], 'license_limit', 'no agent beyond the license';
-$f->license(expires_at => 1, grace_ms => 0);
-is register(pairing())->[0], 'license_inactive', 'none without one';
 my $kept = pairing();
-register($kept);
+$f->license(max_agents => 3);
+is register($kept)->[0], 'license_limit', 'no agent beyond the license';
+is $f->call(pairing_create => { pairing_id => uuid(), ttl_ms => 1000 })->[0],
+    'license_limit', 'nor a code for one';
+$f->license(expires_at => 1, grace_ms => 0);
+is register($kept)->[0], 'license_inactive', 'none without one';
+is $f->call(pairing_create => { pairing_id => uuid(), ttl_ms => 1000 })->[0],
+    'license_inactive', 'nor a code';
 is status($kept)->{status}, 'pending', 'such a refusal does not use it up';
 $f->license;
 
@@ -108,9 +121,9 @@ is $f->call(pairing_create => { pairing_id => uuid(), agent_id => uuid(),
 my $queued = $f->submitted;
 my $wake = $f->listen('wake');
 $f->admin('HSET', $f->key('agents', $w->{agent}), 'last_seq', 41);
+$f->license(max_agents => 1);
 my $again = pairing(agent_id => $w->{agent});
 is register($again)->[0], 'conflict', 'it is for that agent only';
-$f->license(max_agents => 1);
 is_deeply register($again, agent_id => $w->{agent}, kid => $kid_b),
     ['OK', 'pending_approval', 'owner'],
     'paired again, whatever the license says of further ones';

@@ -72,7 +72,9 @@ is_deeply [@{ $show->{json} }{qw(status agent_id)}], ['used', $agent->id],
 
 # approval
 my $path = '/agents/' . $agent->id;
-is as_owner(GET => $path)->{json}{status}, 'pending_approval', 'as a record';
+my $shown = as_owner(GET => $path)->{json};
+is $shown->{status}, 'pending_approval', 'as a record';
+is $shown->{name}, 'office', 'under the name that its owner gave';
 $r = as_owner(POST => "$path/approve", {
     json => { fingerprint => $made{fingerprint} =~ s/^./9/r =~ s/.$/1/r } });
 is "$r->{status} $r->{json}{code}", '412 fingerprint_mismatch',
@@ -160,5 +162,19 @@ isnt $r->{json}{fingerprint}, $made{fingerprint}, 'with other keys';
 is as_owner(POST => '/agents/pairings', { json => {
     agent_id => '01890000-0000-7000-8000-000000000000' } })->{status}, 404,
     'not for one that is not there';
+
+# a license that allows no more is told to the owner, not to the user only
+for my $lease ([license_limit => max_agents => 1],
+               [license_inactive => expires_at => VMOps::time_of(time - 7200)]) {
+    my ($code, %less) = @$lease;
+    $s->rest(PUT => '/admin/tenants/acme/license', {
+        token => $s->platform_token, json => {
+            plan => 'x', max_agents => 9, max_vms => 9, grace_s => 0,
+            expires_at => VMOps::time_of(time + 3600), %less } });
+    $r = as_owner(POST => '/agents/pairings', { json => {} });
+    is "$r->{status} $r->{json}{code}", "402 $code", "no code: $code";
+    is as_owner(POST => '/agents/pairings', { json => {
+        agent_id => $agent->id } })->{status}, 201, 'for new keys there is one';
+}
 
 done_testing;

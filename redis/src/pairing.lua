@@ -30,13 +30,27 @@ local function wrong(t, ms, id)
     end
 end
 
+-- One agent more, or, under new keys, none: nil, or why the license forbids it.
+local function room(tenant, again, before, ms)
+    if again and before.revoked ~= '1' then
+        return nil
+    end
+    return Gate.room(tenant, ms, num(tenant.agents), tenant.lic_max_agents)
+end
+
+-- The license is asked here as well: its owner can do something about it, the
+-- user at the agent cannot.
 function F.pairing_create(t, a)
-    if a.agent_id ~= ''
-       and redis.call('EXISTS', K.agent(t, a.agent_id)) == 0
-    then
+    local again = a.agent_id ~= ''
+    local before = again and record(K.agent(t, a.agent_id))
+    if again and not before then
         return { 'not_found' }
     end
     local ms = now()
+    local code = room(record(t), again, before, ms)
+    if code then
+        return { code }
+    end
     local key, ttl = K.pairing(t, a.pairing_id), num(a.ttl_ms)
     put(key, {
         'pairing_id', a.pairing_id, 'code_hmac', a.code_hmac,
@@ -84,11 +98,7 @@ local function obstacle(t, a, pairing, before, ms)
     then
         return 'conflict'
     end
-    if again and before.revoked ~= '1' then
-        return nil
-    end
-    return Gate.room(tenant, ms, num(tenant.agents),
-                     tenant.lic_max_agents)
+    return room(tenant, again, before, ms)
 end
 
 -- The same identity under new keys: whoever holds the old ones is out.
@@ -132,7 +142,8 @@ function F.register(t, a)
         redis.call('HINCRBY', t, 'agents', 1)
     end
     put(K.agent(t, a.agent_id), {
-        'agent_id', a.agent_id, 'name', a.name, 'platform', a.platform,
+        'agent_id', a.agent_id, 'platform', a.platform,
+        'name', pairing.name ~= '' and pairing.name or a.name,
         'hostname', a.hostname, 'version', a.version, 'ed_pk', a.ed_pk,
         'x_pk', a.x_pk, 'kid', a.kid, 'key_id', id, 'approved', a.approved,
         'revoked', '0', 'locked', '0', 'keystore', 'ok', 'epoch', '0', 'mac', a.mac,

@@ -3,7 +3,7 @@
 -- leaves nothing behind but the count of requests.
 --
 -- s: t, ms, a (the arguments), and what the gates found: principal, tenant, vm,
--- origin (of a task call), secret, via, agent, agent_id.
+-- origin (of a task call), secret, via, agent, agent_id, grace_until.
 
 local ROLES = { operator = true, owner = true }
 
@@ -74,9 +74,11 @@ function Submit.feature(s)
 end
 
 function Submit.license(s)
-    if Gate.license(s.tenant, s.ms) == 'expired' then
+    local status, grace = Gate.license(s.tenant, s.ms)
+    if status == 'expired' then
         return { 'license_inactive' }
     end
+    s.grace_until = status == 'grace' and grace or ''
 end
 
 -- what the target is, by the action's scope
@@ -248,7 +250,7 @@ local function accept(s)
                    a.command_id .. ' ' .. a.body_hash, 'PX', LIMIT.IDEMPOTENCY_S * 1000)
     end
     Events.wake(t, 'cmd ' .. s.agent_id)
-    return { 'OK', '1', list }
+    return { 'OK', '1', list, s.grace_until }
 end
 
 function F.submit(t, a)
