@@ -135,6 +135,9 @@ ngx_vmops_read_body(ngx_vmops_op_t *op, ngx_vmops_step_pt next)
     r = op->request;
 
     if (r->headers_in.content_length_n > VMOPS_BODY_MAX) {
+        /* as nginx does: a client may stop sending it when it is told */
+        r->keepalive = 0;
+
         ngx_vmops_problem(op, VMOPS_PROBLEM_body_too_large);
         return;
     }

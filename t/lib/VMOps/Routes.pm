@@ -74,9 +74,33 @@ my %EXAMPLES = (
         params => {}, timeout_s => 60 },
 );
 
-# of a body that one of several targets is a member of: which action takes it
-my %ACTION_OF = (vm_uuid => 'proxmox/start', secret_ref => 'proxmox/nodes',
-                 command_id => 'proxmox/task-status');
+# Of a command's body: which member is the target depends on the action's scope.
+# member => an action that takes it, and no parameter that it must have
+my %SCOPES = (vm_uuid => 'VM', secret_ref => 'ENDPOINT', command_id => 'TASK');
+
+my %action_of;
+
+sub action_of {
+    my ($member) = @_;
+    if (!%action_of) {
+        my $text = VMOps::slurp(VMOps::top() . '/include/vmops_actions.def');
+        $text =~ s{/\*.*?\*/}{}gs;
+        my %scope;
+        while ($text =~ /VMOPS_ACTION\((\w+),\s*\w+,\s*"([\w-]+)",\s*(\w+),
+                         ((?:[^()]|\([^()]*\))*)\)/gx) {
+            $scope{$3} //= "$1/$2" if $4 !~ /REQUIRED/;
+        }
+        $action_of{$_} = $scope{ $SCOPES{$_} } for keys %SCOPES;
+    }
+    return $action_of{$member};
+}
+
+# the targets of a route's body, by the member they are: () where it has none
+sub targets {
+    my ($route) = @_;
+    return () if $route->{path} !~ /\{word\}/;
+    return grep { action_of($_) } sort keys %SCOPES;
+}
 
 
 # [{method, path, who, handler, body, fields}], of the API, in their order
@@ -166,7 +190,7 @@ sub example {
                          ? $ids->{$1} // croak "$name: no $1" : $value }
         keys %$example;
     if ($route->{path} =~ /\{word\}/) {
-        delete @body{grep { $_ ne ($only // 'vm_uuid') } keys %ACTION_OF};
+        delete @body{grep { $_ ne ($only // 'vm_uuid') } keys %SCOPES};
     }
     return \%body;
 }
@@ -176,7 +200,7 @@ sub example {
 sub path {
     my ($route, $ids, %o) = @_;
     my $path = $route->{path};
-    my @words = split m{/}, $ACTION_OF{ $o{only} // 'vm_uuid' };
+    my @words = split m{/}, action_of($o{only} // 'vm_uuid');
     my %own = (tenant => $ids->{tenant}, secret => $ids->{secret},
                scope => 'vm', scope_id => $ids->{vm}, family => 'proxmox',
                cohort => 'beta',
