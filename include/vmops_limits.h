@@ -112,6 +112,7 @@
 #define VMOPS_WS_CONTROL_MAX          125     /* RFC 6455 5.5 */
 #define VMOPS_WS_QUEUE_BYTES          262144
 #define VMOPS_WS_QUEUE_FRAMES         64
+#define VMOPS_ROTATIONS_TOLD          16      /* requests, of one `ready` */
 #define VMOPS_WS_STUCK_MS             5000    /* a full queue does not move */
 #define VMOPS_WS_PING_S               25
 #define VMOPS_WS_IDLE_S               60

@@ -474,6 +474,7 @@ ngx_int_t ngx_agents_ws_recover(ngx_agents_ws_session_t *s,
 /* ngx_agents_ws_ctl.c */
 
 void ngx_agents_ws_ctl(ngx_agents_ws_session_t *s, vmops_ctl_t *ctl);
+void ngx_agents_ws_rotate(ngx_agents_ws_session_t *s, vmops_span_t ref);
 
 /* a signed end: code of the Close that follows */
 void ngx_agents_ws_bye(ngx_agents_ws_session_t *s, ngx_uint_t close,

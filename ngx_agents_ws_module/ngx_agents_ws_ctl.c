@@ -48,6 +48,27 @@ ngx_agents_ws_ctl(ngx_agents_ws_session_t *s, vmops_ctl_t *ctl)
 }
 
 
+/* the agent asks its user for a new version of a secret */
+
+void
+ngx_agents_ws_rotate(ngx_agents_ws_session_t *s, vmops_span_t ref)
+{
+    vmops_ctl_t   ctl;
+    vmops_uuid_t  secret;
+
+    if (vmops_secret_ref_parse(&secret, ref) != 0) {
+        return;
+    }
+
+    ngx_memzero(&ctl, sizeof(vmops_ctl_t));
+
+    ctl.what = VMOPS_CTL_ROTATE;
+    ctl.ref = ref;
+
+    ngx_agents_ws_ctl(s, &ctl);
+}
+
+
 void
 ngx_agents_ws_bye(ngx_agents_ws_session_t *s, ngx_uint_t close,
     const char *reason)

@@ -24,6 +24,8 @@ static void ngx_agents_ws_ready_handler(ngx_agents_ws_call_t *call,
 static ngx_uint_t ngx_agents_ws_unsure(ngx_agents_ws_session_t *s,
     redisReply *reply);
 static void ngx_agents_ws_online(ngx_agents_ws_session_t *s);
+static void ngx_agents_ws_rotations(ngx_agents_ws_session_t *s,
+    redisReply *reply);
 static void ngx_agents_ws_insert(ngx_agents_ws_session_t *s);
 static ngx_rbtree_key_t ngx_agents_ws_key(const vmops_uuid_t *agent);
 
@@ -300,6 +302,7 @@ ngx_agents_ws_ready_handler(ngx_agents_ws_call_t *call, redisReply *reply)
 
         } else if (ngx_agents_ws_reply_is(reply, "OK")) {
             ngx_agents_ws_online(s);
+            ngx_agents_ws_rotations(s, reply);
 
         } else if (ngx_agents_ws_reply_is(reply, "stale")) {
             ngx_agents_ws_close(s, VMOPS_CLOSE_REPLACED, "replaced");
@@ -354,6 +357,27 @@ ngx_agents_ws_online(ngx_agents_ws_session_t *s)
     }
 
     ngx_agents_ws_take(s);
+}
+
+
+/* what it was asked to rotate while it was away */
+
+static void
+ngx_agents_ws_rotations(ngx_agents_ws_session_t *s, redisReply *reply)
+{
+    size_t       i;
+    redisReply  *refs;
+
+    refs = ngx_agents_ws_reply_array(reply, 4);
+
+    for (i = 0; refs && i < refs->elements; i++) {
+
+        if (s->closing || s->dead) {
+            return;
+        }
+
+        ngx_agents_ws_rotate(s, ngx_agents_ws_reply_span(refs, i));
+    }
 }
 
 

@@ -183,21 +183,9 @@ ngx_agents_ws_wake_cancel(ngx_agents_ws_session_t *s, vmops_span_t arg)
 static void
 ngx_agents_ws_wake_rotate(ngx_agents_ws_session_t *s, vmops_span_t arg)
 {
-    vmops_ctl_t   ctl;
-    vmops_uuid_t  secret;
-
-    ngx_memzero(&ctl, sizeof(vmops_ctl_t));
-
-    if (s->state != NGX_AGENTS_WS_READY
-        || vmops_secret_ref_parse(&secret, arg) != 0)
-    {
-        return;
+    if (s->state == NGX_AGENTS_WS_READY) {
+        ngx_agents_ws_rotate(s, arg);
     }
-
-    ctl.what = VMOPS_CTL_ROTATE;
-    ctl.ref = arg;
-
-    ngx_agents_ws_ctl(s, &ctl);
 }
 
 

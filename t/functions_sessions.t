@@ -78,7 +78,7 @@ is $f->admin('EXISTS', $f->key('gateways', 'gw1')), 0,
 
 # the same session under a new incarnation (the store was away)
 is_deeply [$f->ok_call(session_ready => { %ready, incarnation => 'gw3',
-                                          last_seq => 3 })], ['', '', 0],
+                                          last_seq => 3 })], ['', '', 0, []],
     'again under another incarnation: nobody is displaced';
 is agent()->{gateway}, 'gw3', 'the new incarnation';
 is agent()->{last_seq}, 7, 'last_seq never falls';

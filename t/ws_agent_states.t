@@ -105,6 +105,8 @@ $f->ok_call(agent_unlock => { actor => 'token:1', agent_id => $agent->id,
                               live => '' });
 $g->online;
 pass 'unlocked, it comes in again';
+is_deeply $agent->ctl, { v => 1, n => 1, do => 'rotate', ref => $g->secret },
+    'and is asked again for what it has not rotated';
 
 # paired again: the session of the old keys ends, without a signed word
 

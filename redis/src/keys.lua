@@ -20,6 +20,9 @@ local K = {
     --- tenants/{<t>}/agents/<id>/nonces | zset | agent_heartbeat, secret_add, secret_rotate | yes | RFC 9421 nonces of the last 10 minutes, by time
     nonces = function(t, id) return t .. '/agents/' .. id .. '/nonces' end,
 
+    --- tenants/{<t>}/agents/<id>/rotations | set | secret_ask_rotate, secret_rotate, secret_delete | yes | secret_refs of its that it is asked to rotate
+    rotations = function(t, id) return t .. '/agents/' .. id .. '/rotations' end,
+
     --- tenants/{<t>}/gateways | zset | session_ready, session_gone, sweep | yes | incarnations that hold agents of this tenant, by the last `ready`
     gateways = function(t) return t .. '/gateways' end,
 

@@ -120,11 +120,14 @@ function F.secret_rotate(t, a)
         'version', a.version, 'alg', a.alg, 'key_id', a.key_id,
         'size', a.size, 'rotated_at', text(ms), 'rotation_requested', '',
     })
+    redis.call('SREM', K.rotations(t, a.agent_id), ref)
     Events.audit(t, ms, 'secret.rotated', 'agent:' .. a.agent_id, ref,
                  { 'version', a.version, 'key_id', a.key_id })
     return { 'OK', a.version }
 end
 
+-- Told at once where the agent is online, and with its next session: see
+-- session_ready.  It ends with the rotation.
 function F.secret_ask_rotate(t, a)
     local ref = Secret.ref(a.secret_id)
     local agent_id = fields(K.secret(t, ref), 'agent_id')
@@ -132,6 +135,7 @@ function F.secret_ask_rotate(t, a)
         return { 'not_found' }
     end
     redis.call('HSET', K.secret(t, ref), 'rotation_requested', '1')
+    redis.call('SADD', K.rotations(t, agent_id), ref)
     Events.audit(t, now(), 'secret.rotation_requested', a.actor, ref)
     Events.wake(t, 'rotate ' .. agent_id .. ' ' .. ref)
     return { 'OK', view(t, ref, {}) }
@@ -176,6 +180,7 @@ function F.secret_delete(t, a)
     end
     redis.call('DEL', K.secret(t, ref), K.bindings(t, ref))
     redis.call('ZREM', K.secrets(t), ref)
+    redis.call('SREM', K.rotations(t, secret.agent_id), ref)
     Events.audit(t, now(), 'secret.deleted', a.actor, ref)
     return { 'OK' }
 end

@@ -126,8 +126,10 @@ function F.session_ready(t, a)
     }))
     renumber(t, a.agent_id, last)
     local restarted = agent.born ~= text(born) and '1' or '0'
+    local asked = redis.call('SRANDMEMBER', K.rotations(t, a.agent_id),
+                             LIMIT.ROTATIONS_TOLD)
     if again then
-        return { 'OK', '', '', restarted }
+        return { 'OK', '', '', restarted, asked }
     end
     if agent.session ~= '' then
         Events.wake(t, 'replaced ' .. a.agent_id .. ' ' .. agent.session)
@@ -135,7 +137,7 @@ function F.session_ready(t, a)
     if not Agent.online(agent, a.live, ms) then
         Events.change(t, ms, 'agent.online', a.agent_id)
     end
-    return { 'OK', agent.session, agent.gateway, restarted }
+    return { 'OK', agent.session, agent.gateway, restarted, asked }
 end
 
 function F.session_gone(t, a)
