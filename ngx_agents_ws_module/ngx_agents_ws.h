@@ -82,6 +82,8 @@ typedef struct {
     ngx_event_t                 takeover;
     ngx_agents_ws_address_t    *address;
     ngx_uint_t                  frames;
+    ngx_msec_t                  asked;     /* when "hello" went out */
+    ngx_uint_t                  passed;    /* its epoch was old by then */
 
     vmops_ws_auth_t             auth;
     u_char                      sig[VMOPS_SIG];
@@ -161,6 +163,8 @@ struct ngx_agents_ws_session_s {
     unsigned                    paused:1;      /* no reading for now */
     unsigned                    taking:1;
     unsigned                    again:1;       /* take once more */
+    unsigned                    displaced:1;   /* is asked if it is alive */
+    unsigned                    answered:1;    /* it is */
     unsigned                    closing:1;     /* our Close is queued */
     unsigned                    closed:1;      /* the peer's Close came */
     unsigned                    failed:1;      /* input is not read as frames */
@@ -379,6 +383,14 @@ void ngx_agents_ws_wake(void *data, u_char *p, size_t n);
 
 /* reads the agent's record anew, and does what has become of it */
 void ngx_agents_ws_look(ngx_agents_ws_session_t *s);
+
+/*
+ * Another session took this one's place.  It is closed once it is known whether
+ * it was alive: a pong within VMOPS_EPOCH_TAKEOVER_PING_MS, or none.
+ */
+void ngx_agents_ws_displaced(ngx_agents_ws_session_t *s);
+void ngx_agents_ws_pong(ngx_agents_ws_session_t *s, vmops_span_t data);
+void ngx_agents_ws_replaced(ngx_agents_ws_session_t *s);
 
 /* the end of a session, when a function refused it */
 void ngx_agents_ws_refused(ngx_agents_ws_session_t *s, redisReply *reply);

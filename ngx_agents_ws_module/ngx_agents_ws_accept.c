@@ -236,6 +236,7 @@ ngx_agents_ws_hello_frame(ngx_http_request_t *r, ngx_agents_ws_hello_t *hello)
     vmops_span_t  text;
 
     randombytes_buf(hello->auth.s_nonce, 32);
+    hello->asked = ngx_current_msec;
 
     msg.type = VMOPS_MSG_HELLO;
     msg.u.hello.time = ngx_agents_ws_now();

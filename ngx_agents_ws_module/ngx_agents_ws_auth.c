@@ -16,6 +16,8 @@
 static ngx_int_t ngx_agents_ws_bind(ngx_agents_ws_session_t *s);
 static void ngx_agents_ws_record_handler(ngx_agents_ws_call_t *call,
     redisReply *reply);
+static ngx_uint_t ngx_agents_ws_passed(ngx_agents_ws_session_t *s,
+    redisReply *record);
 static ngx_int_t ngx_agents_ws_prove(ngx_agents_ws_session_t *s,
     ngx_agents_ws_identity_t *id);
 static void ngx_agents_ws_session_auth(ngx_agents_ws_session_t *s);
@@ -119,6 +121,7 @@ ngx_agents_ws_bind(ngx_agents_ws_session_t *s)
 static void
 ngx_agents_ws_record_handler(ngx_agents_ws_call_t *call, redisReply *reply)
 {
+    redisReply                *record;
     ngx_agents_ws_session_t   *s = call->session;
     ngx_agents_ws_identity_t   id;
 
@@ -131,9 +134,9 @@ ngx_agents_ws_record_handler(ngx_agents_ws_call_t *call, redisReply *reply)
         return;
     }
 
-    if (ngx_agents_ws_identity(s->tenant, &s->agent,
-                               ngx_agents_ws_reply_array(reply, 1), &id)
-        != NGX_OK
+    record = ngx_agents_ws_reply_array(reply, 1);
+
+    if (ngx_agents_ws_identity(s->tenant, &s->agent, record, &id) != NGX_OK
         || ngx_agents_ws_prove(s, &id) != NGX_OK)
     {
         ngx_agents_ws_close(s, VMOPS_CLOSE_AUTH, "authentication failed");
@@ -146,8 +149,36 @@ ngx_agents_ws_record_handler(ngx_agents_ws_call_t *call, redisReply *reply)
     }
 
     s->approved = vmops_span_is(id.approved, "1");
+    s->hello->passed = ngx_agents_ws_passed(s, record);
 
     ngx_agents_ws_session_auth(s);
+}
+
+
+/*
+ * Was a later epoch in use when this agent was asked for its own?  Only then an
+ * old one is a copy's: an agent that was killed, or gave a slow line up, may
+ * have come in by another socket since, and this is what it said before.
+ *
+ * The record was read after "hello" and before now, so its epoch is in use for
+ * longer than the question is old only if it came first; neither clock has to
+ * know the other's time.
+ */
+
+static ngx_uint_t
+ngx_agents_ws_passed(ngx_agents_ws_session_t *s, redisReply *record)
+{
+    uint64_t            epoch, age;
+    vmops_span_t        values[2];
+
+    static const char *const  names[] = { "epoch", "epoch_age" };
+
+    ngx_agents_ws_fields(record, names, 2, values);
+
+    return vmops_dec_parse(values[0], INT64_MAX, &epoch) == 0
+           && vmops_dec_parse(values[1], INT64_MAX, &age) == 0
+           && s->hello->auth.epoch < epoch
+           && age > ngx_current_msec - s->hello->asked;
 }
 
 
@@ -173,7 +204,7 @@ ngx_agents_ws_session_auth(ngx_agents_ws_session_t *s)
     char          agent[VMOPS_UUID_TEXT + 1];
     char          session[VMOPS_UUID_TEXT + 1];
     u_char        epoch[NGX_INT64_LEN], random[10];
-    vmops_span_t  argv[3];
+    vmops_span_t  argv[4];
 
     randombytes_buf(random, sizeof(random));
     vmops_uuid_v7(&s->id, ngx_agents_ws_now(), random);
@@ -181,8 +212,9 @@ ngx_agents_ws_session_auth(ngx_agents_ws_session_t *s)
     argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
     argv[1] = ngx_agents_ws_number(epoch, s->hello->auth.epoch);
     argv[2] = ngx_agents_ws_uuid(session, &s->id);
+    argv[3] = vmops_span_str(s->hello->passed ? "1" : "0");
 
-    if (ngx_agents_ws_call(s, "session_auth", ngx_agents_ws_auth_handler, 3,
+    if (ngx_agents_ws_call(s, "session_auth", ngx_agents_ws_auth_handler, 4,
                            argv)
         == NULL)
     {
@@ -197,6 +229,11 @@ ngx_agents_ws_auth_handler(ngx_agents_ws_call_t *call, redisReply *reply)
     ngx_agents_ws_session_t *s = call->session;
 
     if (s == NULL || s->closing || s->dead) {
+        return;
+    }
+
+    if (reply && ngx_agents_ws_reply_is(reply, "stale")) {
+        ngx_agents_ws_replaced(s);
         return;
     }
 

@@ -305,7 +305,7 @@ ngx_agents_ws_ready_handler(ngx_agents_ws_call_t *call, redisReply *reply)
             ngx_agents_ws_rotations(s, reply);
 
         } else if (ngx_agents_ws_reply_is(reply, "stale")) {
-            ngx_agents_ws_close(s, VMOPS_CLOSE_REPLACED, "replaced");
+            ngx_agents_ws_displaced(s);
 
         } else {
             ngx_agents_ws_refused(s, reply);

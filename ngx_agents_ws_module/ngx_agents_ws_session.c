@@ -363,7 +363,8 @@ ngx_agents_ws_control(ngx_agents_ws_session_t *s, vmops_ws_event_t *ev)
         ngx_agents_ws_peer_close(s, ev->data);
         break;
 
-    default: /* VMOPS_WS_PONG: it has been seen, no more is needed */
+    default: /* VMOPS_WS_PONG: it has been seen, mostly no more is needed */
+        ngx_agents_ws_pong(s, ev->data);
         break;
     }
 }

@@ -51,11 +51,12 @@ static void ngx_agents_ws_wake_suspend(ngx_agents_ws_tenant_t *t);
 static void ngx_agents_ws_look_handler(ngx_agents_ws_call_t *call,
     redisReply *reply);
 static void ngx_agents_ws_approve(ngx_agents_ws_session_t *s);
+static void ngx_agents_ws_displaced_handler(ngx_agents_ws_call_t *call,
+    redisReply *reply);
 
 static void ngx_agents_ws_end_auth(ngx_agents_ws_session_t *s);
 static void ngx_agents_ws_end_revoked(ngx_agents_ws_session_t *s);
 static void ngx_agents_ws_end_locked(ngx_agents_ws_session_t *s);
-static void ngx_agents_ws_end_replaced(ngx_agents_ws_session_t *s);
 static void ngx_agents_ws_end_suspended(ngx_agents_ws_session_t *s);
 
 
@@ -204,7 +205,7 @@ ngx_agents_ws_wake_replaced(ngx_agents_ws_session_t *s, vmops_span_t arg)
     if (vmops_uuid_parse(&session, arg) == 0
         && vmops_uuid_eq(&session, &s->id))
     {
-        ngx_agents_ws_end_replaced(s);
+        ngx_agents_ws_displaced(s);
     }
 }
 
@@ -356,10 +357,92 @@ ngx_agents_ws_end_locked(ngx_agents_ws_session_t *s)
 }
 
 
-static void
-ngx_agents_ws_end_replaced(ngx_agents_ws_session_t *s)
+void
+ngx_agents_ws_replaced(ngx_agents_ws_session_t *s)
 {
     ngx_agents_ws_close(s, VMOPS_CLOSE_REPLACED, "replaced");
+}
+
+
+/*
+ * An agent that connects anew has left its old socket, or died with it.  If
+ * somebody answers there, two processes share the identity and its epochs; the
+ * store counts, and says when it is enough.  No other ping has this payload.
+ */
+
+void
+ngx_agents_ws_displaced(ngx_agents_ws_session_t *s)
+{
+    if (s->state != NGX_AGENTS_WS_READY) {
+
+        /* it never was in any place */
+        ngx_agents_ws_replaced(s);
+        return;
+    }
+
+    if (s->displaced || s->closing || s->dead) {
+        return;
+    }
+
+    s->displaced = 1;
+
+    (void) ngx_agents_ws_send(s, VMOPS_WS_PING, s->id.b, sizeof(s->id.b),
+                              NULL);
+
+    /* the wheel may be late by a tick */
+    ngx_agents_ws_wheel_set(s, VMOPS_EPOCH_TAKEOVER_PING_MS
+                               - NGX_AGENTS_WS_TICK);
+}
+
+
+void
+ngx_agents_ws_pong(ngx_agents_ws_session_t *s, vmops_span_t data)
+{
+    char          agent[VMOPS_UUID_TEXT + 1];
+    char          session[VMOPS_UUID_TEXT + 1];
+    vmops_span_t  argv[2];
+
+    if (!s->displaced
+        || s->answered
+        || s->closing
+        || data.n != sizeof(s->id.b)
+        || ngx_memcmp(data.p, s->id.b, sizeof(s->id.b)) != 0)
+    {
+        return;
+    }
+
+    s->answered = 1;
+
+    argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
+    argv[1] = ngx_agents_ws_uuid(session, &s->id);
+
+    if (ngx_agents_ws_call(s, "session_displaced",
+                           ngx_agents_ws_displaced_handler, 2, argv)
+        == NULL)
+    {
+        ngx_agents_ws_replaced(s);
+        return;
+    }
+
+    ngx_agents_ws_wheel_set(s, VMOPS_REDIS_CALL_MS);
+}
+
+
+static void
+ngx_agents_ws_displaced_handler(ngx_agents_ws_call_t *call, redisReply *reply)
+{
+    ngx_agents_ws_session_t *s = call->session;
+
+    if (s == NULL || s->closing || s->dead) {
+        return;
+    }
+
+    if (reply && ngx_agents_ws_reply_is(reply, "agent_locked")) {
+        ngx_agents_ws_end_locked(s);
+        return;
+    }
+
+    ngx_agents_ws_replaced(s);
 }
 
 

@@ -127,6 +127,11 @@ ngx_agents_ws_due(ngx_agents_ws_session_t *s)
         return;
     }
 
+    if (s->displaced) {
+        ngx_agents_ws_replaced(s);
+        return;
+    }
+
     if (s->stuck) {
         ngx_agents_ws_out_discard(s, 0);
         ngx_agents_ws_close(s, VMOPS_CLOSE_TRY_LATER, "too slow");

@@ -107,9 +107,13 @@ is $f->call(session_auth => { agent_id => $id, epoch => '9' x 30,
 
 # two on one identity: the one with an old epoch shows it
 $f->heard($wake);
-is $f->call(session_auth => { agent_id => $id, epoch => 49,
-                              session => uuid() })->[0], 'agent_locked',
-    'a lower epoch locks the agent';
+my %old = (agent_id => $id, epoch => 49, session => uuid());
+is $f->call(session_auth => { %old, passed => 0 })->[0], 'stale',
+    'a lower epoch, said before the higher one was in use: stale';
+is agent()->{status}, 'online', 'and no lock';
+cmp_ok agent()->{epoch_age}, '<', 60_000, 'since when it is in use is known';
+is $f->call(session_auth => { %old, passed => 1 })->[0], 'agent_locked',
+    'a lower epoch, said after that, locks the agent';
 is agent()->{status}, 'locked', 'locked';
 is_deeply [$f->heard($wake)], ["locked $id"], 'both sides are closed';
 is $f->call(session_auth => { agent_id => $id, epoch => 51,
@@ -123,6 +127,35 @@ is $f->call(session_ready => { %ready, epoch => 51 })->[0], 'agent_locked',
 $f->ok_call(agent_unlock => { actor => 'token:1', agent_id => $id });
 is_deeply [@{ agent() }{qw(status epoch epoch_pending)}], ['online', 50, 51],
     'unlocked: the epochs are as they were';
+
+# two that share their epochs displace each other: the third time within ten
+# minutes that a displaced one answers still, the agent is locked
+my $takeovers = "$key/takeovers";
+sub displaced {
+    my ($session) = @_;
+    return $f->call(session_displaced => { agent_id => $id,
+                                           session => $session })->[0];
+}
+$f->heard($wake);
+is displaced($second), 'stale', 'the session that is there is not displaced';
+is $f->admin('EXISTS', $takeovers), 0, 'and does not count';
+my @answered = map { uuid() } 1 .. 4;
+is displaced($_), 'OK', 'a displaced one answers' for @answered[0, 0, 1, 1];
+is $f->admin('ZCARD', $takeovers), 2, 'each counts once';
+cmp_ok $f->admin('TTL', $takeovers), '>', 590, 'for ten minutes';
+$f->admin('ZADD', $takeovers, now_ms() - 601_000, $answered[0]);
+is displaced($answered[2]), 'OK', 'one of eleven minutes ago does not count';
+is agent()->{status}, 'online', 'no lock yet';
+is displaced($answered[3]), 'agent_locked', 'the third one does';
+is agent()->{status}, 'locked', 'locked';
+is_deeply [$f->heard($wake)], ["locked $id"], 'both sides are closed';
+is displaced(uuid()), 'agent_locked', 'a further one says so, too';
+($events) = $f->ok_call(events_read => { limit => 200 });
+is scalar(grep { hash($_->[1])->{entry} =~ /agent\.locked.*"takeovers":"3"/ }
+          @$events), 1, 'audited, once';
+$f->ok_call(agent_unlock => { actor => 'token:1', agent_id => $id });
+is $f->admin('EXISTS', $takeovers), 0, 'unlocked: counted anew';
+is displaced(uuid()), 'OK', 'and one more is no lock';
 
 # suspension
 $f->ok_call(tenant_set => { actor => 'platform:1',

@@ -29,6 +29,7 @@ function Agent.view(t, id, live, ms)
     end
     agent.status = Agent.status(agent, live, ms)
     agent.tenant_status = fields(t, 'status')
+    agent.epoch_age = text(ms - num(agent.epoch_at))
     if Agent.online(agent, live, ms) then
         agent.last_seen = text(ms)
     else
@@ -141,6 +142,7 @@ function F.agent_unlock(t, a)
     local ms = now()
     if agent.locked == '1' then
         redis.call('HSET', key, 'locked', '0')
+        redis.call('DEL', K.takeovers(t, a.agent_id))
         Events.audit(t, ms, 'agent.unlocked', a.actor, a.agent_id)
     end
     return answer(t, a.agent_id, a.live, ms)

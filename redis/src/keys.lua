@@ -17,6 +17,9 @@ local K = {
     --- tenants/{<t>}/agents/<id>/queue | zset | submit, finish, sweep | yes | commands not yet finished, by `seq`
     queue = function(t, id) return t .. '/agents/' .. id .. '/queue' end,
 
+    --- tenants/{<t>}/agents/<id>/takeovers | zset, expiring | session_displaced | yes | sessions that another one displaced and that answered still, of the last 10 minutes, by time
+    takeovers = function(t, id) return t .. '/agents/' .. id .. '/takeovers' end,
+
     --- tenants/{<t>}/agents/<id>/nonces | zset | agent_heartbeat, secret_add, secret_rotate | yes | RFC 9421 nonces of the last 10 minutes, by time
     nonces = function(t, id) return t .. '/agents/' .. id .. '/nonces' end,
 

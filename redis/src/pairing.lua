@@ -108,8 +108,9 @@ local function replace(t, ms, a, before)
     end
     Agent.drain(t, ms, a.agent_id, 'agent_disconnected',
                 'pairing:' .. a.pairing_id)
-    redis.call('HDEL', K.agent(t, a.agent_id), 'epoch_pending', 'routes',
-               'capabilities')
+    redis.call('HDEL', K.agent(t, a.agent_id), 'epoch_pending', 'epoch_at',
+               'routes', 'capabilities')
+    redis.call('DEL', K.takeovers(t, a.agent_id))
     Events.wake(t, 'repaired ' .. a.agent_id)
 end
 

@@ -37,8 +37,19 @@ function Session.refused(t, id, session)
     return barred and { barred } or nil
 end
 
+-- Two profiles live on one identity: both are shut out until somebody who owns
+-- it has looked.  why: name, value pairs for the audit.
+local function lock(t, ms, id, why)
+    redis.call('HSET', K.agent(t, id), 'locked', '1')
+    Events.audit(t, ms, 'agent.locked', 'agent:' .. id, id, why)
+    Events.wake(t, 'locked ' .. id)
+    return { 'agent_locked' }
+end
+
 -- After the signature held.  An epoch below the record's was handed out before
--- a later one was taken into use: two profiles live on one identity.
+-- a later one was taken into use.  Who presents it although the later one was
+-- in use when it was asked is a copy; who was asked before may be the same
+-- agent, on a line it has given up.
 function F.session_auth(t, a)
     local key = K.agent(t, a.agent_id)
     local agent = record(key)
@@ -54,12 +65,10 @@ function F.session_auth(t, a)
     local ms = now()
     local current, pending = num(agent.epoch), num(agent.epoch_pending)
     if epoch < current then
-        redis.call('HSET', key, 'locked', '1')
-        Events.audit(t, ms, 'agent.locked', 'agent:' .. a.agent_id,
-                     a.agent_id, { 'epoch', text(current),
-                                   'presented', text(epoch) })
-        Events.wake(t, 'locked ' .. a.agent_id)
-        return { 'agent_locked' }
+        return a.passed == '1'
+            and lock(t, ms, a.agent_id, { 'epoch', text(current),
+                                          'presented', text(epoch) })
+            or { 'stale' }
     end
     if epoch > math.max(current, pending) then
         Events.audit(t, ms, 'agent.epoch_ahead', 'agent:' .. a.agent_id,
@@ -68,7 +77,8 @@ function F.session_auth(t, a)
     end
 
     pending = text(math.max(epoch, pending) + 1)
-    redis.call('HSET', key, 'epoch', text(epoch), 'epoch_pending', pending)
+    redis.call('HSET', key, 'epoch', text(epoch), 'epoch_pending', pending,
+               'epoch_at', epoch > current and text(ms) or agent.epoch_at)
     return { 'OK', pending,
              agent.approved == '1' and 'approved' or 'pending_approval',
              redis.call('LINDEX', K.seals(t), -1) or '' }
@@ -120,6 +130,7 @@ function F.session_ready(t, a)
         'session', a.session, 'gateway', a.incarnation, 'since', text(ms),
         'connected_since', again and agent.connected_since or text(ms),
         'last_seen', text(ms), 'born', text(born), 'epoch', text(epoch),
+        'epoch_at', epoch > num(agent.epoch) and text(ms) or agent.epoch_at,
         'epoch_pending', text(math.max(epoch, num(agent.epoch_pending))),
         'last_seq', text(math.max(last, num(agent.last_seq))),
         'version', a.version, 'platform', a.platform,
@@ -138,6 +149,32 @@ function F.session_ready(t, a)
         Events.change(t, ms, 'agent.online', a.agent_id)
     end
     return { 'OK', agent.session, agent.gateway, restarted, asked }
+end
+
+-- Says the gateway of a session that another one displaced, and that answered
+-- a ping sent after that.  An agent that connects anew has left its old socket
+-- before: two processes present one and the same epoch, so each is ahead of
+-- the other in turn.
+function F.session_displaced(t, a)
+    local agent = record(K.agent(t, a.agent_id))
+    if not agent or a.session == '' or agent.session == a.session then
+        return { 'stale' }
+    end
+    local barred = Agent.barred(t, agent)
+    if barred then
+        return { barred }
+    end
+    local ms = now()
+    local key = K.takeovers(t, a.agent_id)
+    redis.call('ZADD', key, text(ms), a.session)
+    redis.call('ZREMRANGEBYSCORE', key, '-inf',
+               text(ms - LIMIT.EPOCH_TAKEOVER_S * 1000))
+    redis.call('EXPIRE', key, LIMIT.EPOCH_TAKEOVER_S)
+    local count = redis.call('ZCARD', key)
+    if count < LIMIT.EPOCH_TAKEOVERS then
+        return { 'OK' }
+    end
+    return lock(t, ms, a.agent_id, { 'takeovers', text(count) })
 end
 
 function F.session_gone(t, a)
