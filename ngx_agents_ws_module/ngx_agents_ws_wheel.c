@@ -174,6 +174,12 @@ ngx_agents_ws_ping(ngx_agents_ws_session_t *s)
     (void) ngx_agents_ws_send(s, VMOPS_WS_PING, NULL, 0, NULL);
 
     s->stuck = (s->out != NULL);
+
+    if (!s->tenant->subscribed) {
+
+        /* nobody wakes it: whether it is revoked, and has commands, is asked */
+        ngx_agents_ws_register_again(s);
+    }
 }
 
 

@@ -279,6 +279,12 @@ sub auth_hash { blake2b_256($_[0]{T} . $_[0]{auth_sig}) }
 sub auth {
     my ($self, %over) = @_;
     $self->send($self->auth_message(%over));
+    return $self->welcomed;
+}
+
+# the welcome: it comes, and holds
+sub welcomed {
+    my ($self) = @_;
     my $m = $self->receive('welcome');
     my $signed = "vmops-ws-welcome-v1\0" . $self->auth_hash
         . uuid_bytes($m->{session}) . pack('Q> Q>', @$m{qw(epoch time)});
