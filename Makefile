@@ -105,6 +105,14 @@ $(AGENT_LIB): $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c,$(AGENT_SRC)))
 $(B)/agent/vmops-agent: $(B)/agent/main.o $(AGENT_LIB) $(COMMON_LIB)
 	$(call say,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS)
 
+# an agent that dies where a test says, or forgets; see its source
+HOOKED := $(B)/t/agent/vmops-agent-hooked
+HOOKS  := $(shell sed -n 's/^HOOK.[a-z_]*, \([a-z_]*\).*/-Wl,--wrap=\1/p' \
+          t/agent/hooked.c)
+
+$(HOOKED): $(B)/t/agent/hooked.o $(B)/agent/main.o $(AGENT_LIB) $(COMMON_LIB)
+	$(call say,LINK)$(CC) $(LDFLAGS) $(HOOKS) -o $@ $^ $(AGENT_LIBS)
+
 $(UNIT): $(B)/%: $(B)/%.o $(COMMON_LIB)
 	$(call say,LINK)$(CC) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group \
 	  $(AGENT_LIBS) $(CMOCKA_LIBS)
@@ -116,11 +124,12 @@ $(FUZZ): $(B)/%: $(B)/%.o $(AGENT_LIB) $(COMMON_LIB) \
                  $(if $(filter fuzzer%,$(SAN)),,$(B)/t/fuzz/replay.o)
 	$(call say,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS)
 
-$(B)/agent/%.o $(B)/t/fuzz/%.o: EXTRA_CFLAGS = $(AGENT_CFLAGS)
+$(B)/agent/%.o $(B)/t/agent/%.o $(B)/t/fuzz/%.o: \
+	EXTRA_CFLAGS = $(AGENT_CFLAGS)
 $(B)/t/unit/%.o: EXTRA_CFLAGS = $(AGENT_CFLAGS) $(CMOCKA_CFLAGS)
 
 agent:  $(if $(AGENT_SRC),$(B)/agent/vmops-agent)
-unit:   $(UNIT)
+unit:   $(UNIT) $(HOOKED)
 replay: $(FUZZ)
 
 tools: $(patsubst conf/vmops_%.c,$(B)/conf/vmops-%,$(wildcard conf/vmops_*.c))
@@ -301,7 +310,8 @@ LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate \
              t/bench/*.pm t/lint/style)
 LINT_C    := $(wildcard agent/*.[ch] agent/*/*.[ch] common/*.[ch] \
              common/ngx/*.[ch] ngx_*_module/*.[ch] include/*.h include/*.def \
-             conf/*.c t/unit/*.[ch] t/fuzz/*.c t/sanitize/*.c t/bench/*.[ch])
+             conf/*.c t/unit/*.[ch] t/agent/*.c t/fuzz/*.c t/sanitize/*.c \
+             t/bench/*.[ch])
 CPPCHECK  := cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
              --enable=warning,performance,portability \
              --suppressions-list=t/lint/cppcheck.txt $(INCLUDE) -Iagent -j2 \

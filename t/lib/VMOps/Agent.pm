@@ -6,6 +6,8 @@ package VMOps::Agent;
 #   $agent->pair;                 # auto-approved, unless auto_approve => 0
 #   $agent->start;                # online when it returns
 #   my $ref = $agent->add_secret(host => .., port => .., user => .., secret => ..);
+#   $agent->hooked(DIE => 'after journal_started');  # t/agent/hooked.c
+#   $agent->as_released;
 
 use strict;
 use warnings;
@@ -33,6 +35,23 @@ sub new {
                    env => $opt{env} // {} }, $class;
 }
 
+# From now on it is the program that dies or forgets, as t/agent/hooked.c says.
+sub hooked {
+    my ($self, %hook) = @_;
+    $self->{program} = VMOps::built('t/agent/vmops-agent-hooked');
+    -x $self->{program} or croak "$self->{program} is missing: make unit";
+    $self->{hooks} = { map { ("VMOPS_TEST_$_" => $hook{$_}) } keys %hook };
+}
+
+sub as_released { delete @{ $_[0] }{qw(program hooks)} }
+
+sub command {
+    my ($self, @args) = @_;
+    return [$self->{program} // binary(), '--home', $self->home, @args];
+}
+
+sub env { return { %{ $_[0]{env} }, %{ $_[0]{hooks} // {} } } }
+
 sub home   { $_[0]{home} }
 sub id     { $_[0]{id} // croak 'the agent is not paired' }
 sub pid    { $_[0]{pid} }
@@ -42,8 +61,8 @@ sub output { "$_[0]{home}/vmops-agent.out" }
 # printed one document
 sub cli {
     my ($self, $args, %opt) = @_;
-    my $run = run_command([binary(), '--home', $self->home, '--json', @$args],
-                          env => $self->{env}, %opt);
+    my $run = run_command($self->command('--json', @$args),
+                          env => $self->env, %opt);
     croak "vmops-agent: $run->{err}"
         if VMOps::sanitizer_report($run->{err});
     $run->{json} = eval { JSON::PP->new->utf8->decode($run->{out}) };
@@ -98,8 +117,8 @@ sub pair {
 sub start {
     my ($self, %opt) = @_;
     croak 'the agent runs already' if $self->{pid};
-    $self->{pid} = spawn([binary(), '--home', $self->home, 'run',
-                          '--foreground'], $self->output, env => $self->{env});
+    $self->{pid} = spawn($self->command('run', '--foreground'),
+                         $self->output, env => $self->env);
     my $status = $opt{wait_status} // 'online';
     $self->wait_status($status) if $status;
     return $self;
