@@ -8,6 +8,7 @@
 #include "cli.h"
 #include "daemon.h"
 #include "executor.h"
+#include "journal.h"
 #include "log.h"
 #include "prober.h"
 #include "receipt.h"
@@ -76,7 +77,7 @@ agent_open_store(agent_t *a)
     a->routes = routes_new();
     a->channel = channel_new(a->waker);
 
-    if (a->db != NULL) {
+    if (a->db != NULL && journal_belongs(a->db, &a->id->agent) == 0) {
         a->vault = vault_new(a->home, a->db, a->id);
     }
 

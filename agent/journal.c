@@ -15,29 +15,39 @@
 #define CHANGED  "(SELECT ifnull(max(changed), 0) + 1 FROM commands)"
 
 
+/* Under the lock: 1 if the journal is of this agent, 0, or -1. */
+
+static int
+is_of(db_t *db, const vmops_uuid_t *agent)
+{
+    int            step;
+    sqlite3_stmt  *st;
+
+    st = db_query(db, "SELECT 1 FROM meta WHERE name = 'agent' AND value = ?",
+                  "u", agent);
+    step = st != NULL ? sqlite3_step(st) : SQLITE_ERROR;
+    sqlite3_finalize(st);
+
+    return step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+}
+
+
 int
 journal_paired(db_t *db, const vmops_uuid_t *agent)
 {
-    int            same, rc;
-    char           text[VMOPS_UUID_TEXT + 1];
-    sqlite3_stmt  *st;
-
-    vmops_uuid_format(text, agent);
+    int  same, rc;
 
     db_lock(db);
     rc = db_begin(db);
+    same = is_of(db, agent);
 
-    st = db_query(db, "SELECT 1 FROM meta WHERE name = 'agent' AND value = ?",
-                  "t", text);
-    same = st != NULL && sqlite3_step(st) == SQLITE_ROW;
-    sqlite3_finalize(st);
-
-    if (rc == 0 && !same) {
-        rc = db_run(db, "DELETE FROM commands", "")
+    if (rc == 0 && same != 1) {
+        rc = same < 0
+             || db_run(db, "DELETE FROM commands", "")
              || db_run(db, "DELETE FROM meta WHERE name IN"
                        " ('last_seq', 'audit_head')", "")
              || db_run(db, "INSERT OR REPLACE INTO meta VALUES ('agent', ?)",
-                       "t", text);
+                       "u", agent);
     }
 
     if (rc == 0
@@ -53,6 +63,19 @@ journal_paired(db_t *db, const vmops_uuid_t *agent)
     db_unlock(db);
 
     return -1;
+}
+
+
+int
+journal_belongs(db_t *db, const vmops_uuid_t *agent)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = is_of(db, agent);
+    db_unlock(db);
+
+    return rc == 0 ? journal_paired(db, agent) : rc == 1 ? 0 : -1;
 }
 
 

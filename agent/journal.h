@@ -68,6 +68,12 @@ typedef int (*journal_walk_t)(void *data, const journal_row_t *row);
  */
 int journal_paired(db_t *db, const vmops_uuid_t *agent);
 
+/*
+ * The same, if the identity that was found is another one than the journal is
+ * of: whoever paired it came no further.  0, or -1.
+ */
+int journal_belongs(db_t *db, const vmops_uuid_t *agent);
+
 /* The epoch to present; journal_set_epoch() returns once it is on disk. */
 uint64_t journal_epoch(db_t *db);
 int journal_set_epoch(db_t *db, uint64_t epoch);

@@ -16,10 +16,11 @@ use Carp qw(croak);
 use Cwd qw(abs_path);
 use File::Temp qw(tempdir);
 use JSON::PP;
+use POSIX qw(WNOHANG);
 
 use VMOps::Process qw(run_command spawn wait_for);
 
-use constant { ONLINE_S => 20, STOP_S => 15 };
+use constant { ONLINE_S => 20, STOP_S => 15, ENDED_S => 30 };
 
 sub binary {
     my $path = $ENV{VMOPS_AGENT} // VMOps::built('agent/vmops-agent');
@@ -137,6 +138,15 @@ sub stop {
     my $status = VMOps::Process::stop($pid, $signal // 'TERM', STOP_S);
     croak "the agent did not stop in @{[STOP_S]} s" unless defined $status;
     return $status;
+}
+
+# Waits until it ends by itself; its wait status.
+sub ended {
+    my ($self) = @_;
+    wait_for { waitpid($self->{pid}, WNOHANG) == $self->{pid} } ENDED_S,
+        'end of the agent';
+    delete $self->{pid};
+    return $?;
 }
 
 sub crash { $_[0]->stop('KILL') }
