@@ -31,6 +31,7 @@ typedef struct {
     job_t                 *job;
     char                   detail[VMOPS_CODE_MAX + 1];
     uint8_t                upid_text[256];
+    uint8_t                unwritten;   /* upid, in the journal */
     uint64_t               progress_at;
     uint8_t                percent;
     unsigned               lines;
@@ -66,6 +67,10 @@ int act_effect(act_t *act);
 
 /* The target made a task of it. */
 int act_task(act_t *act, vmops_span_t upid);
+
+/* From time to time while it is followed: if it could not be written to the
+ * disk, it is tried again. */
+void act_task_keep(act_t *act);
 
 /* News; percent -1: unknown.  Any text: it is cleaned, cut and searched for
  * open secrets. */

@@ -28,6 +28,12 @@ typedef struct {
  */
 int home_open(home_t *home, const char *dir);
 
+/*
+ * Whether what a change writes can be written to both, tried: what is sent
+ * before it is written must not fail for that.  0, or -1.
+ */
+int home_room(const home_t *home);
+
 /* folder/name; -1 if that is too long. */
 int home_path(char path[PLAT_PATH_MAX], const char *folder, const char *name);
 

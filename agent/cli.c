@@ -137,6 +137,19 @@ cli_route_fail(const net_fail_t *fail, const char *host)
 
 
 int
+cli_storage_fail(const home_t *home)
+{
+    const char  *also = strcmp(home->config, home->state) != 0
+                        ? home->config : "";
+
+    return cli_fail(EXIT_INTERNAL, "agent_storage",
+                    "The agent cannot write to %s%s%s: there is no space, or "
+                    "no right to. Nothing was done or sent.", home->state,
+                    also[0] != '\0' ? " or " : "", also);
+}
+
+
+int
 cli_rest_fail(int rc, const rest_reply_t *reply, const url_t *url)
 {
     const vmops_problem_info_t  *info;
@@ -311,9 +324,14 @@ cli_agent_open(cli_agent_t *a, cli_t *cli, cli_open_t how)
     memset(a, 0, sizeof(*a));
     a->home = &cli->home;
 
-    if (how != CLI_READ && change_lock(a) != 0) {
-        return cli_fail(EXIT_RUNNING, "busy",
-                        "Another command is changing this home.");
+    if (how != CLI_READ) {
+        if (home_room(a->home) != 0) {
+            return cli_storage_fail(a->home);
+        }
+        if (change_lock(a) != 0) {
+            return cli_fail(EXIT_RUNNING, "busy",
+                            "Another command is changing this home.");
+        }
     }
 
     if (settings_load(&a->settings, a->home, fault) != 0) {

@@ -88,6 +88,7 @@ int cli_dispatch(cli_t *cli, const cli_command_t *commands,
 int cli_fail(int exit, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int cli_identity_fail(sealed_rc_t rc);
+int cli_storage_fail(const home_t *home);
 int cli_rest_fail(int rc, const rest_reply_t *reply, const url_t *url);
 int cli_route_fail(const net_fail_t *fail, const char *host);
 

@@ -36,8 +36,10 @@ not_running(cli_t *cli)
     plat_unlock(lock);
 
     return rc == 0 ? EXIT_OK
-           : cli_fail(EXIT_RUNNING, "already_running",
-                      "The agent is running: stop it first.");
+           : rc == PLAT_EBUSY
+             ? cli_fail(EXIT_RUNNING, "already_running",
+                        "The agent is running: stop it first.")
+             : cli_storage_fail(&cli->home);
 }
 
 

@@ -126,11 +126,11 @@ put(cli_agent_t *a, vault_entry_t *e, vmops_span_t secret, int add,
     }
 
     for ( ;; ) {
-        if (vault_seal(a->vault, e, secret, vmops_span(NULL, 0), sealed)
-            != 0)
-        {
-            return cli_fail(EXIT_INTERNAL, "not_sealed",
-                            "The secret could not be sealed.");
+        rc = vault_seal(a->vault, e, secret, vmops_span(NULL, 0), sealed);
+        if (rc != 0) {
+            return rc == 1 ? cli_storage_fail(a->home)
+                   : cli_fail(EXIT_INTERNAL, "not_sealed",
+                              "The secret could not be sealed.");
         }
 
         rc = store(a, e, sealed, add, reply);

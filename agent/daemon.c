@@ -20,6 +20,7 @@
 #define STOP_MS        10000
 #define LOCK_TRIES     10
 #define LOCK_TRY_MS    100
+#define ROOM_MS        2000
 
 
 static void
@@ -158,6 +159,28 @@ take_lock(const home_t *home, plat_lock_t **lock)
 }
 
 
+/* Without a journal nothing may be done: 0, or -1 when asked to stop. */
+
+static int
+wait_for_room(agent_t *a)
+{
+    int  said = 0;
+
+    while (home_room(a->home) != 0) {
+        if (!said) {
+            log_event(LOG_ERROR, "storage_unwritable");
+            said = 1;
+        }
+        plat_wait(PLAT_NO_SOCKET, 0, a->waker, ROOM_MS);
+        if (plat_stop_asked()) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
 static int
 run(agent_t *a, int foreground)
 {
@@ -188,9 +211,12 @@ run(agent_t *a, int foreground)
     plat_watch_network(a->waker);
     log_event(LOG_INFO, "started", LOG_CODE("version", AGENT_VERSION));
 
-    rc = agent_open_store(a);
-    if (rc == EXIT_OK) {
-        rc = serve(a);
+    rc = EXIT_OK;
+    if (wait_for_room(a) == 0) {
+        rc = agent_open_store(a);
+        if (rc == EXIT_OK) {
+            rc = serve(a);
+        }
     }
 
     log_close();
@@ -211,8 +237,7 @@ daemon_run(const home_t *home, int foreground)
         return rc == PLAT_EBUSY
                ? cli_fail(EXIT_RUNNING, "already_running",
                           "The agent of this home is running already.")
-               : cli_fail(EXIT_INTERNAL, "internal",
-                          "The lock file cannot be opened.");
+               : cli_storage_fail(home);
     }
 
     rc = agent_open(&a, home);

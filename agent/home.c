@@ -1,6 +1,7 @@
 
 /* Folders and settings. */
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 
 #define SETTINGS_MAX  4096
+#define HOME_ROOM     65536     /* more than any change writes at once */
 
 
 void *
@@ -69,6 +71,36 @@ home_open(home_t *home, const char *dir)
 
     return plat_make_dirs(home->config) == 0
            && plat_make_dirs(home->state) == 0 ? 0 : -1;
+}
+
+
+static int
+has_room(const char *folder)
+{
+    int       rc = -1;
+    char      path[PLAT_PATH_MAX];
+    uint8_t  *bytes;
+
+    /* what a file system cannot make smaller */
+    bytes = malloc(HOME_ROOM);
+    if (bytes != NULL && home_path(path, folder, "room") == 0) {
+        randombytes_buf(bytes, HOME_ROOM);
+        rc = plat_write_file(path, bytes, HOME_ROOM);
+        plat_remove(path);
+    }
+
+    free(bytes);
+
+    return rc;
+}
+
+
+int
+home_room(const home_t *home)
+{
+    return has_room(home->config) == 0
+           && (strcmp(home->config, home->state) == 0
+               || has_room(home->state) == 0) ? 0 : -1;
 }
 
 

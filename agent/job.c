@@ -156,7 +156,7 @@ act_effect(act_t *act)
     }
 
     if (journal_started(act->agent->db, &act->cmd->id) != 0) {
-        act_fail(act, VMOPS_CMDERR_internal, -1, "journal");
+        act_fail(act, VMOPS_CMDERR_agent_storage, -1, NULL);
         return -1;
     }
 
@@ -175,12 +175,27 @@ act_task(act_t *act, vmops_span_t upid)
     memcpy(act->upid_text, upid.p, upid.n);
     act->upid = vmops_span(act->upid_text, upid.n);
 
-    if (journal_followed(act->agent->db, &act->cmd->id, act->upid) != 0) {
+    act->unwritten = 1;
+    act_task_keep(act);
+
+    return 0;
+}
+
+
+void
+act_task_keep(act_t *act)
+{
+    if (!act->unwritten) {
+        return;
+    }
+
+    act->unwritten =
+        journal_followed(act->agent->db, &act->cmd->id, act->upid) != 0;
+
+    if (act->unwritten) {
         log_event(LOG_ERROR, "upid_not_written",
                   LOG_UUID("command", &act->cmd->id));
     }
-
-    return 0;
 }
 
 
@@ -421,9 +436,10 @@ carry_out(act_t *act, opened_t *o)
 void
 job_run(agent_t *agent, job_t *job)
 {
-    act_t      act;
-    uint8_t   *result;
-    opened_t   o;
+    act_t       act;
+    uint8_t    *result;
+    opened_t    o;
+    receipt_t  *receipt = NULL;
 
     memset(&o, 0, sizeof(o));
     memset(&act, 0, sizeof(act));
@@ -449,9 +465,10 @@ job_run(agent_t *agent, job_t *job)
 
     /* while the secret is open the receipt is searched for it */
     if (!act.detached) {
-        receipt_write(agent, act.cmd, job->payload, &act.end);
+        receipt = receipt_make(agent, act.cmd, job->payload, &act.end);
     }
 
     vault_close(&o);
     free(result);
+    receipt_keep(agent, receipt, job->stopping);
 }

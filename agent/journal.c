@@ -147,6 +147,7 @@ intake_t
 journal_intake(db_t *db, const vmops_cmd_t *cmd,
     const vmops_signed_frame_t *frame, int fit)
 {
+    int       begun;
     intake_t  rc;
 
     if (cmd->seq > INT64_MAX) {
@@ -155,11 +156,8 @@ journal_intake(db_t *db, const vmops_cmd_t *cmd,
 
     db_lock(db);
 
-    if (db_begin(db) != 0) {
-        db_unlock(db);
-        return INTAKE_ERROR;
-    }
-
+    /* a journal that cannot be written can still be read */
+    begun = db_begin(db) == 0;
     rc = intake_judge(db, cmd);
 
     if (rc == INTAKE_NEW && !fit) {
@@ -167,7 +165,8 @@ journal_intake(db_t *db, const vmops_cmd_t *cmd,
     }
 
     if (rc == INTAKE_NEW
-        && (db_run(db, "INSERT INTO commands (id, seq, idem, state, service,"
+        && (!begun
+            || db_run(db, "INSERT INTO commands (id, seq, idem, state, service,"
                    " action, payload, key_id, sig, received, changed)"
                    " VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, " CHANGED ")",
                    "uibssbsbi", &cmd->id, (int64_t) cmd->seq,
@@ -180,10 +179,10 @@ journal_intake(db_t *db, const vmops_cmd_t *cmd,
                       "i", (int64_t) cmd->seq) != 0
             || db_commit(db) != 0))
     {
-        rc = INTAKE_ERROR;
+        rc = INTAKE_UNWRITTEN;
     }
 
-    if (rc != INTAKE_NEW) {
+    if (rc != INTAKE_NEW && begun) {
         db_rollback(db);
     }
 

@@ -33,7 +33,8 @@ typedef enum {
     INTAKE_ENDED,           /* taken in before, and ended */
     INTAKE_REPLAY,          /* another one with this seq or idem, or later */
     INTAKE_UNFIT,           /* new, and not written as it shall not run */
-    INTAKE_ERROR            /* could not be written: must not run */
+    INTAKE_UNWRITTEN,       /* new, and could not be written: must not run */
+    INTAKE_ERROR            /* it could not be judged: must not run */
 } intake_t;
 
 /* A command as it stands; spans are valid during the callback. */

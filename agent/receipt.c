@@ -11,6 +11,18 @@
 #include "vmops_banned.h"
 
 
+#define KEEP_MS  500        /* between two tries to write */
+
+struct receipt_s {
+    vmops_uuid_t   id;
+    const char    *status;
+    char           error[VMOPS_CODE_MAX + 1];   /* "": none */
+    uint8_t        sig[VMOPS_SIG];
+    vmops_span_t   text;                        /* in buf */
+    uint8_t        buf[VMOPS_RESULT_PAYLOAD_MAX];
+};
+
+
 static void
 fill(vmops_result_t *r, const vmops_cmd_t *cmd, vmops_span_t payload,
     const outcome_t *o)
@@ -76,46 +88,81 @@ compose(uint8_t *buf, vmops_span_t *out, vmops_result_t *r)
 }
 
 
-int
-receipt_write(agent_t *agent, const vmops_cmd_t *cmd, vmops_span_t payload,
+receipt_t *
+receipt_make(agent_t *agent, const vmops_cmd_t *cmd, vmops_span_t payload,
     const outcome_t *outcome)
 {
-    int              rc = -1;
-    uint8_t          sig[VMOPS_SIG];
-    uint8_t         *buf;
-    vmops_span_t     text;
+    receipt_t       *receipt;
     vmops_result_t   r;
 
-    buf = malloc(VMOPS_RESULT_PAYLOAD_MAX);
-    if (buf == NULL) {
-        return -1;
+    receipt = malloc(sizeof(*receipt));
+    if (receipt == NULL) {
+        return NULL;
     }
 
     fill(&r, cmd, payload, outcome);
 
-    if (compose(buf, &text, &r) == 0
-        && vmops_payload_sign(sig, VMOPS_SIGNED_RESULT, agent->id->tenant16,
-                              &agent->id->agent, NULL, text, agent->id->ed_sk)
-           == 0
-        && journal_ended(agent->db, &cmd->id, vmops_status_name(r.status),
-                         r.error_code, text, sig) == 0)
+    if (compose(receipt->buf, &receipt->text, &r) != 0
+        || vmops_payload_sign(receipt->sig, VMOPS_SIGNED_RESULT,
+                              agent->id->tenant16, &agent->id->agent, NULL,
+                              receipt->text, agent->id->ed_sk) != 0
+        || text_copy(receipt->error, sizeof(receipt->error), r.error_code)
+           != 0)
     {
-        rc = 0;
+        free(receipt);
+        return NULL;
     }
 
-    free(buf);
+    receipt->id = cmd->id;
+    receipt->status = vmops_status_name(r.status);
 
-    log_event(rc == 0 ? LOG_INFO : LOG_ERROR,
-              rc == 0 ? "command_ended" : "result_not_written",
-              LOG_UUID("command", &cmd->id),
-              LOG_CODE("status", vmops_status_name(outcome->status)),
-              LOG_CODE("error", outcome->error < 0 ? NULL
-                       : vmops_command_error_info((unsigned) outcome->error)
-                         ->code));
+    return receipt;
+}
 
+
+static int
+end_written(agent_t *agent, const receipt_t *r)
+{
+    vmops_span_t  none = vmops_span(NULL, 0);
+
+    return journal_ended(agent->db, &r->id, r->status,
+                         r->error[0] != '\0' ? vmops_span_str(r->error) : none,
+                         r->text, r->sig) == 0;
+}
+
+
+void
+receipt_keep(agent_t *agent, receipt_t *r, const atomic_int *stopping)
+{
+    int  written;
+
+    if (r == NULL) {
+        log_event(LOG_ERROR, "result_not_made");
+        return;
+    }
+
+    written = end_written(agent, r);
+
+    if (!written) {
+        log_event(LOG_ERROR, "result_not_written",
+                  LOG_UUID("command", &r->id));
+    }
+
+    while (!written && !plat_stop_asked()
+           && (stopping == NULL || !*stopping))
+    {
+        plat_sleep(KEEP_MS);
+        written = end_written(agent, r);
+    }
+
+    if (written) {
+        log_event(LOG_INFO, "command_ended", LOG_UUID("command", &r->id),
+                  LOG_CODE("status", r->status),
+                  LOG_CODE("error", r->error[0] != '\0' ? r->error : NULL));
+    }
+
+    free(r);
     channel_outbox(agent->channel);
-
-    return rc;
 }
 
 
@@ -179,7 +226,7 @@ conclude(agent_t *agent, const left_t *left)
 
     vmops_arena_init(&arena, memory, size);
     if (vmops_cmd_parse(&cmd, &arena, payload) == 0) {
-        receipt_write(agent, &cmd, payload, &o);
+        receipt_keep(agent, receipt_make(agent, &cmd, payload, &o), NULL);
     }
 
     free(memory);

@@ -8,6 +8,8 @@
 #define VMOPS_RECEIPT_H
 
 
+#include <stdatomic.h>
+
 #include "daemon.h"
 
 
@@ -20,12 +22,22 @@ typedef struct {
     vmops_span_t    result;         /* a JSON object; p NULL: null */
 } outcome_t;
 
+typedef struct receipt_s  receipt_t;
+
 /*
- * Writes it.  A result that contains an open secret, or is too big, is left
- * out, and says so.  0, or -1: nothing could be written.
+ * Composes and signs it.  A result that contains an open secret, or is too
+ * big, is left out, and says so.  NULL: no memory.
  */
-int receipt_write(agent_t *agent, const vmops_cmd_t *cmd,
+receipt_t *receipt_make(agent_t *agent, const vmops_cmd_t *cmd,
     vmops_span_t payload, const outcome_t *outcome);
+
+/*
+ * Writes it to the journal, and frees it.  While the disk cannot be written it
+ * is tried again, until the agent is asked to stop or *stopping (which may be
+ * NULL) is set; then the next start says what it can.
+ */
+void receipt_keep(agent_t *agent, receipt_t *receipt,
+    const atomic_int *stopping);
 
 /*
  * After a start: what was taken in and had no effect yet ends as failed,

@@ -16,6 +16,7 @@
 
 static const char  invalid[] = "command_invalid";
 static const char  expired[] = "command_expired";
+static const char  storage[] = "agent_storage";
 
 
 static int
@@ -106,11 +107,14 @@ take_in(session_t *s, const vmops_cmd_t *cmd, const vmops_signed_frame_t *m)
     case INTAKE_UNFIT:
         return send_ack(s, &cmd->id, form ? expired : invalid);
 
+    case INTAKE_UNWRITTEN:
+        return send_ack(s, &cmd->id, storage);
+
     case INTAKE_ERROR:
         break;
     }
 
-    /* without a journal nothing may run; the order stays delivered */
+    /* nothing is known of it, so nothing is said; the order stays delivered */
     log_event(LOG_ERROR, "journal_failed", LOG_UUID("command", &cmd->id));
 
     return 0;

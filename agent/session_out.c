@@ -114,7 +114,7 @@ is_unconfirmed(const session_t *s, const vmops_uuid_t *id)
     size_t  i;
 
     for (i = 0; i < s->unconfirmed_n; i++) {
-        if (vmops_uuid_eq(&s->unconfirmed[i], id)) {
+        if (vmops_uuid_eq(&s->unconfirmed[i].id, id)) {
             return 1;
         }
     }
@@ -167,9 +167,36 @@ send_result(void *data, const journal_row_t *row)
          ? ws_send(s->ws, text) : -1;
 
     free(buf);
-    s->unconfirmed[s->unconfirmed_n++] = row->id;
+    s->unconfirmed[s->unconfirmed_n].id = row->id;
+    s->unconfirmed[s->unconfirmed_n++].confirmed = 0;
 
     return rc;
+}
+
+
+/*
+ * Writes down what was confirmed.  As long as that cannot be written it stays
+ * among those that were sent: it would be sent again and again.
+ */
+
+static void
+write_confirmed(session_t *s)
+{
+    size_t  i = 0;
+
+    s->confirmed_at = plat_boot_ms();
+
+    while (i < s->unconfirmed_n) {
+        if (!s->unconfirmed[i].confirmed) {
+            i++;
+            continue;
+        }
+        if (journal_confirmed(s->agent->db, &s->unconfirmed[i].id) != 0) {
+            return;
+        }
+        s->unconfirmed[i] = s->unconfirmed[--s->unconfirmed_n];
+        s->outbox_due = 1;
+    }
 }
 
 
@@ -179,14 +206,12 @@ session_on_result_ok(session_t *s, const vmops_uuid_t *id)
     size_t  i;
 
     for (i = 0; i < s->unconfirmed_n; i++) {
-        if (vmops_uuid_eq(&s->unconfirmed[i], id)) {
-            s->unconfirmed[i] = s->unconfirmed[--s->unconfirmed_n];
-            break;
+        if (vmops_uuid_eq(&s->unconfirmed[i].id, id)) {
+            s->unconfirmed[i].confirmed = 1;
         }
     }
 
-    journal_confirmed(s->agent->db, id);
-    s->outbox_due = 1;
+    write_confirmed(s);
 }
 
 
@@ -219,6 +244,10 @@ session_pump(session_t *s)
 
     if (channel_outbox_due(s->agent->channel)) {
         s->outbox_due = 1;
+    }
+
+    if (plat_boot_ms() - s->confirmed_at > LOOK_MS) {
+        write_confirmed(s);
     }
 
     if (s->outbox_due && !ws_pending(s->ws)) {

@@ -45,10 +45,14 @@ typedef struct {
     int               keystore;
     char              key_id[VMOPS_KEY_ID_TEXT + 1];
 
-    /* results sent and not confirmed */
+    /* results sent and not confirmed, or not yet written down as confirmed */
     uint8_t           outbox_due;
     size_t            unconfirmed_n;
-    vmops_uuid_t      unconfirmed[SESSION_UNCONFIRMED_MAX];
+    struct {
+        vmops_uuid_t  id;
+        uint8_t       confirmed;
+    }                 unconfirmed[SESSION_UNCONFIRMED_MAX];
+    uint64_t          confirmed_at;     /* when that was last tried */
 
     /* over connections */
     session_end_t     end;              /* by a signed bye */

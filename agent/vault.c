@@ -294,7 +294,11 @@ vault_seal(vault_t *v, vault_entry_t *e, vmops_span_t secret,
     rc = seal(v, e, &plain, out);
     plat_mutex_unlock(v->mutex);
 
-    return rc == 0 ? vault_save(v, e) : -1;
+    if (rc != 0) {
+        return -1;
+    }
+
+    return vault_save(v, e) == 0 ? 0 : 1;
 }
 
 

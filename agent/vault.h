@@ -97,7 +97,7 @@ int vault_ask_rotation(vault_t *v, const vmops_uuid_t *id);
 /*
  * Seals secret (and passphrase) with e's endpoint as version e->current + 1
  * into out, and records it as e->next: from then on that version can be
- * opened.  0; -1 if an envelope rule is broken or nothing could be written.
+ * opened.  0; -1 if an envelope rule is broken, 1 if it cannot be written.
  */
 int vault_seal(vault_t *v, vault_entry_t *e, vmops_span_t secret,
     vmops_span_t passphrase, sealed_secret_t *out);

@@ -263,6 +263,7 @@ follow(pve_t *pve, task_t *t)
             wait = POLL_MIN_MS;
         }
 
+        act_task_keep(act);
         rc = poll(pve, t);
 
         if (rc == 1) {

@@ -169,6 +169,12 @@ act_effect(act_t *act)
     return 0;
 }
 
+void
+act_task_keep(act_t *act)
+{
+    (void) act;
+}
+
 int
 act_task(act_t *act, vmops_span_t upid)
 {

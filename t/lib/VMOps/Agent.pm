@@ -29,10 +29,11 @@ sub binary {
 
 sub new {
     my ($class, $stack, %opt) = @_;
-    my $home = tempdir('vmops-agent-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
+    my $home = $opt{home}
+        // tempdir('vmops-agent-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
     return bless { stack => $stack, home => $home, tenant => $opt{tenant},
                    name => $opt{name} // 'test-pc', node => $opt{node} // 1,
-                   server => $opt{server},
+                   server => $opt{server}, output => $opt{output},
                    env => $opt{env} // {} }, $class;
 }
 
@@ -56,7 +57,7 @@ sub env { return { %{ $_[0]{env} }, %{ $_[0]{hooks} // {} } } }
 sub home   { $_[0]{home} }
 sub id     { $_[0]{id} // croak 'the agent is not paired' }
 sub pid    { $_[0]{pid} }
-sub output { "$_[0]{home}/vmops-agent.out" }
+sub output { $_[0]{output} // "$_[0]{home}/vmops-agent.out" }
 
 # runs one command: {exit, signal, out, err, ms, json}; json where --json
 # printed one document

@@ -23,7 +23,8 @@ my %CHANGES = map { $_ => 1 } qw(start shutdown stop reboot reset suspend
 
 # tenant: a slug, or what VMOps->tenant answered; pve: a simulator to share;
 # vmid, guest, node; scenario and settings of a simulator of its own; server:
-# the URL by which the agent comes, unless it is that of node_of_agent
+# the URL by which the agent comes, unless it is that of node_of_agent; home,
+# output: the agent's folder, and the file it writes to
 sub new {
     my ($class, $stack, %opt) = @_;
     my $tenant = ref $opt{tenant} ? $opt{tenant}
@@ -36,7 +37,9 @@ sub new {
     $self->{agent} = $stack->agent(tenant => $tenant,
                                    name => $opt{name} // 'site-pc',
                                    node => $opt{node_of_agent} // 1,
-                                   server => $opt{server});
+                                   server => $opt{server},
+                                   home => $opt{home},
+                                   output => $opt{output});
     $self->{agent}->pair;
     $self->{agent}->start;
     $self->{secret_ref} = $self->add_secret;
