@@ -46,9 +46,9 @@ static const char *const  schema[] = {
 
     "ALTER TABLE commands ADD COLUMN confirmed INTEGER;"
     "CREATE INDEX commands_confirmed ON commands (confirmed);",
-
-    NULL
 };
+
+#define SCHEMA_STEPS  ((int) (sizeof(schema) / sizeof(schema[0])))
 
 
 static int
@@ -58,23 +58,44 @@ exec(db_t *db, const char *sql)
 }
 
 
+/* -1 on failure */
+
+static int
+version_read(db_t *db)
+{
+    int            version;
+    sqlite3_stmt  *st;
+
+    st = db_query(db, "PRAGMA user_version", "");
+    version = st != NULL && sqlite3_step(st) == SQLITE_ROW
+              ? sqlite3_column_int(st, 0) : -1;
+    sqlite3_finalize(st);
+
+    return version;
+}
+
+
 static int
 upgrade(db_t *db)
 {
-    int            version, rc;
-    char           sql[64];
-    sqlite3_stmt  *st;
+    int   version, rc;
+    char  sql[64];
+
+    /* mostly: and then nothing is written, which a full disk would not take */
+    version = version_read(db);
+    if (version == SCHEMA_STEPS) {
+        return 0;
+    }
 
     if (exec(db, "BEGIN IMMEDIATE") != 0) {
         return -1;
     }
 
-    st = db_query(db, "PRAGMA user_version", "");
-    rc = st != NULL && sqlite3_step(st) == SQLITE_ROW ? 0 : -1;
-    version = rc == 0 ? sqlite3_column_int(st, 0) : 0;
-    sqlite3_finalize(st);
+    /* one that a later version has made is left alone */
+    version = version_read(db);
+    rc = version >= 0 && version <= SCHEMA_STEPS ? 0 : -1;
 
-    for ( ; rc == 0 && schema[version] != NULL; version++) {
+    for ( ; rc == 0 && version < SCHEMA_STEPS; version++) {
         rc = exec(db, schema[version]);
     }
 

@@ -6,6 +6,8 @@
  *
  *     VMOPS_TEST_DIE     "before" or "after" and the name of a function of
  *                        the first list: SIGKILL there
+ *     VMOPS_TEST_STOP    the same: SIGSTOP
+ *     VMOPS_TEST_KEEP    a copy of each secret that is closed stays in memory
  *     VMOPS_TEST_FORGET  the journal's states are not looked at: what a new
  *                        start finds open is carried out, as if it had not
  *                        been begun
@@ -16,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli.h"
 #include "http_target.h"
 #include "identity.h"
 #include "journal.h"
@@ -24,16 +27,25 @@
 #include "vmops_banned.h"
 
 
+static int
+is_here(const char *var, const char *when, const char *name)
+{
+    size_t       n = strlen(when);
+    const char  *here = getenv(var);
+
+    return here != NULL && strncmp(here, when, n) == 0 && here[n] == ' '
+           && strcmp(here + n + 1, name) == 0;
+}
+
+
 static void
 point(const char *when, const char *name)
 {
-    size_t       n = strlen(when);
-    const char  *die = getenv("VMOPS_TEST_DIE");
-
-    if (die != NULL && strncmp(die, when, n) == 0 && die[n] == ' '
-        && strcmp(die + n + 1, name) == 0)
-    {
+    if (is_here("VMOPS_TEST_DIE", when, name)) {
         kill(getpid(), SIGKILL);
+    }
+    if (is_here("VMOPS_TEST_STOP", when, name)) {
+        kill(getpid(), SIGSTOP);
     }
 }
 
@@ -99,6 +111,38 @@ __wrap_http_do(http_t *h, const http_request_t *req, http_reply_t *reply,
     point("after", "http_do");
 
     return rc;
+}
+
+
+HOOK(void, vault_close(opened_t *o));
+
+void
+__wrap_vault_close(opened_t *o)
+{
+    static void  *kept;
+
+    if (getenv("VMOPS_TEST_KEEP") != NULL && o->s.secret.n > 0) {
+        free(kept);
+        kept = malloc(o->s.secret.n);
+        if (kept != NULL) {
+            memcpy(kept, o->s.secret.p, o->s.secret.n);
+        }
+    }
+
+    __real_vault_close(o);
+}
+
+
+/* All that a command of the command line had in memory is given back. */
+
+HOOK(void, cli_agent_close(cli_agent_t *a));
+
+void
+__wrap_cli_agent_close(cli_agent_t *a)
+{
+    point("before", "cli_agent_close");
+    __real_cli_agent_close(a);
+    point("after", "cli_agent_close");
 }
 
 
