@@ -198,10 +198,24 @@
 #define VMOPS_REVOKE_AGAIN_MS         3000
 #define VMOPS_REVOKE_AGAIN_MAX        1024    /* of a worker at once */
 #define VMOPS_EVENTS_MAX              100000
-#define VMOPS_AUDIT_SEAL_MS           2000
-#define VMOPS_AUDIT_ENTRY_MAX         4096
+#define VMOPS_EVENTS_UNSEALED_MAX     200000  /* where nobody seals them */
 #define VMOPS_RECORD_FIELD_MAX        4096    /* one field under a MAC */
 
+/*
+ * the audit (docs/audit.md): sealed within 2 s.  A worker that dies with the
+ * lease of a tenant costs it one more lease, and one more look.
+ */
+
+#define VMOPS_AUDIT_LOOK_MS           250     /* of each worker */
+#define VMOPS_AUDIT_LEASE_MS          500
+#define VMOPS_AUDIT_TENANTS           64      /* leased at once */
+#define VMOPS_AUDIT_MARK_MS           5000    /* a worker's word that there may
+                                                 be entries is good for it */
+#define VMOPS_AUDIT_KEEP_MS           10000   /* no drop after such a word */
+#define VMOPS_AUDIT_ENTRY_MAX         4096
+#define VMOPS_AUDIT_SEAL_ENTRIES      200     /* under one seal */
+#define VMOPS_AUDIT_SEAL_TEXT         512     /* one as JSON */
+#define VMOPS_AUDIT_LINE_MAX          32768   /* of an export */
 /* the function library (redis/) */
 
 #define VMOPS_LIB_MINOR               0       /* its version is 1.<minor> */

@@ -11,6 +11,7 @@
 #include "vmops_hook.h"
 #include "vmops_keyfile.h"
 #include "vmops_redis.h"
+#include "vmops_unsealed.h"
 
 #include "vmops_limits.h"
 #include "vmops_problem.h"
@@ -252,6 +253,7 @@ typedef struct {
     vmops_redis_t              *redis;
     vmops_beat_t               *beat;
     vmops_hook_t               *hook;
+    vmops_unsealed_t           *unsealed;
 
     ngx_queue_t                 wheel[NGX_AGENTS_WS_SLOTS];
     ngx_uint_t                  slot;
@@ -414,6 +416,17 @@ void ngx_agents_ws_tell(ngx_agents_ws_tenant_t *t, const char *function,
     ngx_uint_t argc, const vmops_span_t *argv);
 void ngx_agents_ws_tell_pump(void);
 
+/*
+ * A call for no session: handler may be NULL, and gets what the client got.
+ * NGX_ERROR: it will not run.
+ */
+ngx_int_t ngx_agents_ws_fcall(ngx_str_t *key, const char *function,
+    ngx_uint_t argc, const vmops_span_t *argv, vmops_redis_pt handler,
+    void *data);
+
+/* of such a call: the reply if it is "OK", NULL for whatever else it is */
+redisReply *ngx_agents_ws_reply_ok(redisReply *reply, const char *function);
+
 ngx_uint_t ngx_agents_ws_reply_is(redisReply *reply, const char *code);
 vmops_span_t ngx_agents_ws_reply_span(redisReply *reply, size_t i);
 redisReply *ngx_agents_ws_reply_array(redisReply *reply, size_t i);
@@ -482,6 +495,10 @@ void ngx_agents_ws_reported(ngx_agents_ws_call_t *call, redisReply *reply);
  */
 ngx_int_t ngx_agents_ws_recover(ngx_agents_ws_session_t *s,
     const vmops_msg_result_t *m, const vmops_result_t *r);
+
+/* ngx_agents_ws_seal.c: the seals of the audit */
+
+void ngx_agents_ws_seal_init(void);
 
 /* ngx_agents_ws_ctl.c */
 

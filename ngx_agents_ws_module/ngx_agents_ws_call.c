@@ -26,7 +26,7 @@ typedef struct {
 } ngx_agents_ws_tell_t;
 
 
-static ngx_int_t ngx_agents_ws_fcall(ngx_agents_ws_tenant_t *t,
+static ngx_int_t ngx_agents_ws_tenant_call(ngx_agents_ws_tenant_t *t,
     const char *function, ngx_uint_t argc, const vmops_span_t *argv,
     vmops_redis_pt handler, void *data);
 static void ngx_agents_ws_replied(void *data, redisReply *reply);
@@ -55,8 +55,8 @@ ngx_agents_ws_call(ngx_agents_ws_session_t *s, const char *function,
     call->id = s->id;
     call->handler = handler;
 
-    if (ngx_agents_ws_fcall(s->tenant, function, argc, argv,
-                            ngx_agents_ws_replied, call)
+    if (ngx_agents_ws_tenant_call(s->tenant, function, argc, argv,
+                                  ngx_agents_ws_replied, call)
         != NGX_OK)
     {
         ngx_free(call);
@@ -113,8 +113,8 @@ ngx_agents_ws_tell(ngx_agents_ws_tenant_t *t, const char *function,
 static void
 ngx_agents_ws_tell_send(ngx_agents_ws_tell_t *tell)
 {
-    if (ngx_agents_ws_fcall(tell->tenant, tell->function, tell->argc,
-                            tell->argv, ngx_agents_ws_told, tell)
+    if (ngx_agents_ws_tenant_call(tell->tenant, tell->function, tell->argc,
+                                  tell->argv, ngx_agents_ws_told, tell)
         != NGX_OK)
     {
         ngx_agents_ws_tell_again(tell);
@@ -176,8 +176,9 @@ ngx_agents_ws_tell_pump(void)
 
         ngx_queue_remove(q);
 
-        if (ngx_agents_ws_fcall(tell->tenant, tell->function, tell->argc,
-                                tell->argv, ngx_agents_ws_told, tell)
+        if (ngx_agents_ws_tenant_call(tell->tenant, tell->function,
+                                      tell->argc, tell->argv,
+                                      ngx_agents_ws_told, tell)
             != NGX_OK)
         {
             ngx_queue_insert_head(&w->tells, q);
@@ -188,9 +189,20 @@ ngx_agents_ws_tell_pump(void)
 
 
 static ngx_int_t
-ngx_agents_ws_fcall(ngx_agents_ws_tenant_t *t, const char *function,
+ngx_agents_ws_tenant_call(ngx_agents_ws_tenant_t *t, const char *function,
     ngx_uint_t argc, const vmops_span_t *argv, vmops_redis_pt handler,
     void *data)
+{
+    vmops_unsealed_tell(ngx_agents_ws_worker->unsealed,
+                        vmops_span(t->sn.str.data, t->sn.str.len), function);
+
+    return ngx_agents_ws_fcall(&t->key, function, argc, argv, handler, data);
+}
+
+
+ngx_int_t
+ngx_agents_ws_fcall(ngx_str_t *key, const char *function, ngx_uint_t argc,
+    const vmops_span_t *argv, vmops_redis_pt handler, void *data)
 {
     u_char      name[64];
     ngx_str_t   args[4 + NGX_AGENTS_WS_ARGS];
@@ -203,7 +215,7 @@ ngx_agents_ws_fcall(ngx_agents_ws_tenant_t *t, const char *function,
                   - name;
 
     ngx_str_set(&args[2], "1");
-    args[3] = t->key;
+    args[3] = *key;
 
     for (i = 0; i < argc; i++) {
         args[4 + i].data = (u_char *) argv[i].p;
@@ -268,6 +280,21 @@ ngx_agents_ws_reply_check(redisReply *reply, const char *function)
                   len ? reply->str : "");
 
     return NULL;
+}
+
+
+redisReply *
+ngx_agents_ws_reply_ok(redisReply *reply, const char *function)
+{
+    /* a store that cannot serve now: that is no news */
+
+    if (vmops_redis_redirect(reply, NULL) == VMOPS_REDIS_UNAVAILABLE) {
+        return NULL;
+    }
+
+    reply = ngx_agents_ws_reply_check(reply, function);
+
+    return reply && ngx_agents_ws_reply_is(reply, "OK") ? reply : NULL;
 }
 
 

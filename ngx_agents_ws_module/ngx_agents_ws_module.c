@@ -163,6 +163,11 @@ ngx_agents_ws_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    w->unsealed = vmops_unsealed_create(cycle, w->redis);
+    if (w->unsealed == NULL) {
+        return NGX_ERROR;
+    }
+
     w->beat = vmops_beat_create(cycle, w->redis, 1,
                                 ngx_agents_ws_beat_handler, w);
     if (w->beat == NULL) {
@@ -173,6 +178,8 @@ ngx_agents_ws_init_process(ngx_cycle_t *cycle)
     if (w->hook == NULL) {
         return NGX_ERROR;
     }
+
+    ngx_agents_ws_seal_init();
 
     return vmops_hook_on_exit(w->hook, ngx_agents_ws_exiting, w);
 }

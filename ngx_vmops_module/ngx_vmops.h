@@ -29,6 +29,7 @@
 #include "vmops_problem.h"
 #include "vmops_proto.h"
 #include "vmops_redis.h"
+#include "vmops_unsealed.h"
 
 
 #pragma GCC visibility push(hidden)
@@ -90,6 +91,7 @@ typedef struct {
     vmops_redis_t             *redis;
     vmops_beat_t              *beat;
     vmops_hook_t              *hook;
+    vmops_unsealed_t          *unsealed;
     ngx_log_t                 *log;
 } ngx_vmops_worker_t;
 

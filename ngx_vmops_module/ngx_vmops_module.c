@@ -457,6 +457,11 @@ ngx_vmops_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    w->unsealed = vmops_unsealed_create(cycle, w->redis);
+    if (w->unsealed == NULL) {
+        return NGX_ERROR;
+    }
+
     w->beat = vmops_beat_create(cycle, w->redis, 0, NULL, NULL);
     if (w->beat == NULL) {
         return NGX_ERROR;

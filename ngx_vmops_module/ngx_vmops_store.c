@@ -13,6 +13,7 @@ typedef enum {
 
 typedef struct {
     ngx_str_t          name;
+    const char        *function;       /* the same, as the table has it */
     ngx_vmops_key_e    key;
 } ngx_vmops_function_t;
 
@@ -25,7 +26,7 @@ static void ngx_vmops_refused(ngx_vmops_op_t *op, ngx_int_t code,
 
 
 #define VMOPS_FUNCTION(name, key, flags, args, reply, about)                  \
-    { ngx_string("vmops_" #name), NGX_VMOPS_KEY_##key },
+    { ngx_string("vmops_" #name), #name, NGX_VMOPS_KEY_##key },
 
 static const ngx_vmops_function_t  ngx_vmops_functions[] = {
 #include "vmops_functions.def"
@@ -51,6 +52,10 @@ ngx_vmops_store_call(ngx_vmops_function_e fn, vmops_span_t key,
 
     if (nargs > VMOPS_REDIS_ARGS_MAX - 4) {
         return NULL;
+    }
+
+    if (f->key == NGX_VMOPS_KEY_TENANT) {
+        vmops_unsealed_tell(ngx_vmops_worker.unsealed, key, f->function);
     }
 
     form = f->key == NGX_VMOPS_KEY_TENANT ? "tenants/{%*s}"

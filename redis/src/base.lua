@@ -187,6 +187,19 @@ local function sequence(s, i)
     return length
 end
 
+-- is all of it UTF-8?
+local function utf8(s)
+    local i = string.find(s, '[\128-\255]')
+    while i and i <= #s do
+        local length = sequence(s, i)
+        if not length then
+            return false
+        end
+        i = i + length
+    end
+    return true
+end
+
 -- a JSON string of any bytes; what is no UTF-8 becomes U+FFFD
 local function json_string(s)
     -- by far the most are plain: the characters below but for "\" and "]"

@@ -5,8 +5,8 @@ local Events = {}
 -- XADD and the word to those who listen.  word: what `live` says before the
 -- entry's id.
 local function emit(t, word, list)
-    local id = redis.call('XADD', K.events(t), 'MAXLEN', '~',
-                          LIMIT.EVENTS_MAX, '*', unpack(list))
+    local id = redis.call('XADD', K.events(t), '*', unpack(list))
+    Seals.trim(t)
     redis.call('SPUBLISH', K.live(t), word .. ' ' .. id)
     return id
 end

@@ -6,7 +6,7 @@
 --   --- key | type | who writes | inspect (yes, no) | what
 
 local K = {
-    --- tenants/{<t>} | hash | tenant, submit, finish | yes | name, cohort, status, own flags, license lease, counters (`open`, `agents`), `audit` sequence
+    --- tenants/{<t>} | hash | tenant, submit, finish | yes | name, cohort, status, own flags, license lease, counters (`open`, `agents`); of the audit: `audit` (the last number given out), `sealed` and `sealed_at` (how far it is sealed: number, stream id), `trimmed` (the last number that left the stream), `witnessed` (the last seal of an agent that was not found)
 
     --- tenants/{<t>}/agents | zset | register | yes | ids, score 0
     agents = function(t) return t .. '/agents' end,
@@ -90,8 +90,11 @@ local K = {
     --- tenants/{<t>}/events | stream, capped | all that change something | yes | audit entries and changes in one order
     events = function(t) return t .. '/events' end,
 
-    --- tenants/{<t>}/audit_seals | list | (read only here) | yes | signed seals of the audit chain
+    --- tenants/{<t>}/audit_seals | list | audit_seal; all that write events (trimming) | yes | signed seals of the audit chain, oldest first
     seals = function(t) return t .. '/audit_seals' end,
+
+    --- tenants/{<t>}/audit_seals/ids | list | with `audit_seals` | yes | the stream id of the entry that each seal ends with
+    seal_ids = function(t) return t .. '/audit_seals/ids' end,
 
     --- tenants/{<t>}/wake | shard channel | submit, agent, session, tenant_set, register | – | to the gateways
     wake = function(t) return t .. '/wake' end,
@@ -119,6 +122,12 @@ local K = {
 
     --- platform/{p}/active/added | hash | active | yes | when each was last added
     added = function(p) return p .. '/active/added' end,
+
+    --- platform/{p}/unsealed | zset | unsealed | yes | tenants that may have entries to be sealed, by when they are due
+    unsealed = function(p) return p .. '/unsealed' end,
+
+    --- platform/{p}/unsealed/added | hash | unsealed | yes | when each was last added
+    unsealed_added = function(p) return p .. '/unsealed/added' end,
 
     --- platform/{p}/tokens/<hmac> | hash | platform_token_add | no | platform administrators' tokens, MAC
     platform_token = function(p, hmac) return p .. '/tokens/' .. hmac end,

@@ -90,30 +90,50 @@ function F.flags_set(p, a)
     return { 'OK', redis.call('HGETALL', K.flags(p, a.cohort)) }
 end
 
-function F.active_add(p, a)
+-- Lists of tenants that workers share by lease: who is due, and when each was
+-- added last.
+
+local Due = {}
+
+function Due.add(list, added, tenant)
     local ms = text(now())
-    redis.call('ZADD', K.active(p), 'NX', ms, a.tenant)
-    redis.call('HSET', K.added(p), a.tenant, ms)
+    redis.call('ZADD', list, 'NX', ms, tenant)
+    redis.call('HSET', added, tenant, ms)
+end
+
+function Due.lease(list, lease_ms, limit)
+    local ms = now()
+    local due = redis.call('ZRANGEBYSCORE', list, '-inf', text(ms),
+                           'LIMIT', 0, math.max(num(limit), 1))
+    for _, tenant in ipairs(due) do
+        redis.call('ZADD', list, text(ms + num(lease_ms)), tenant)
+    end
+    return due
+end
+
+function Due.idle(added, tenant, ms)
+    return ms - num(redis.call('HGET', added, tenant) or '')
+end
+
+-- A worker that added it not long ago may be about to need it: it stays.
+function Due.drop(list, added, tenant, keep_ms)
+    if Due.idle(added, tenant, now()) > keep_ms then
+        redis.call('ZREM', list, tenant)
+        redis.call('HDEL', added, tenant)
+    end
+end
+
+function F.active_add(p, a)
+    Due.add(K.active(p), K.added(p), a.tenant)
     return { 'OK' }
 end
 
 function F.active_lease(p, a)
-    local ms = now()
-    local due = redis.call('ZRANGEBYSCORE', K.active(p), '-inf', text(ms),
-                           'LIMIT', 0, math.max(num(a.limit), 1))
-    for _, tenant in ipairs(due) do
-        redis.call('ZADD', K.active(p), text(ms + num(a.lease_ms)), tenant)
-    end
-    return { 'OK', due }
+    return { 'OK', Due.lease(K.active(p), a.lease_ms, a.limit) }
 end
 
--- A worker that added it not long ago may be about to submit: it stays.
 function F.active_drop(p, a)
-    local added = num(redis.call('HGET', K.added(p), a.tenant) or '')
-    if now() - added > LIMIT.ACTIVE_KEEP_MS then
-        redis.call('ZREM', K.active(p), a.tenant)
-        redis.call('HDEL', K.added(p), a.tenant)
-    end
+    Due.drop(K.active(p), K.added(p), a.tenant, LIMIT.ACTIVE_KEEP_MS)
     return { 'OK' }
 end
 
