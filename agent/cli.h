@@ -31,7 +31,9 @@ enum {
     EXIT_UNREADABLE = 8,    /* the identity or keystore cannot be read */
     EXIT_NOT_FOUND = 9,     /* no such secret */
     EXIT_REVOKED = 10,
-    EXIT_LOCKED = 11
+    EXIT_LOCKED = 11,
+    EXIT_AUDIT = 12,        /* a log that does not hold, or not all of it */
+    EXIT_AUDIT_LOST = 13    /* it holds, and says that entries were lost */
 };
 
 typedef struct {
@@ -55,6 +57,7 @@ int cli_status(cli_t *cli);
 int cli_secret(cli_t *cli);
 int cli_policy(cli_t *cli);
 int cli_journal(cli_t *cli);
+int cli_audit(cli_t *cli);
 int cli_version(cli_t *cli);
 
 /* secret's own: cli_secret.c, cli_secret_put.c */

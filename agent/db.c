@@ -46,6 +46,12 @@ static const char *const  schema[] = {
 
     "ALTER TABLE commands ADD COLUMN confirmed INTEGER;"
     "CREATE INDEX commands_confirmed ON commands (confirmed);",
+
+    /* witness.c */
+    "CREATE TABLE witnesses (id INTEGER PRIMARY KEY, n INTEGER NOT NULL,"
+    " h BLOB NOT NULL, first INTEGER NOT NULL, ms INTEGER NOT NULL,"
+    " sig BLOB NOT NULL, UNIQUE (n, h));"
+    "DELETE FROM meta WHERE name = 'audit_head';",
 };
 
 #define SCHEMA_STEPS  ((int) (sizeof(schema) / sizeof(schema[0])))

@@ -44,8 +44,8 @@ journal_paired(db_t *db, const vmops_uuid_t *agent)
     if (rc == 0 && same != 1) {
         rc = same < 0
              || db_run(db, "DELETE FROM commands", "")
-             || db_run(db, "DELETE FROM meta WHERE name IN"
-                       " ('last_seq', 'audit_head')", "")
+             || db_run(db, "DELETE FROM witnesses", "")
+             || db_run(db, "DELETE FROM meta WHERE name = 'last_seq'", "")
              || db_run(db, "INSERT OR REPLACE INTO meta VALUES ('agent', ?)",
                        "u", agent);
     }

@@ -22,6 +22,7 @@ static const cli_command_t  commands[] = {
     { "policy", "show | set CLASS=allow|ask|deny ... | preset "
       "full|standard|read-only", cli_policy },
     { "journal", "[--follow]", cli_journal },
+    { "audit", "verify FILE|-", cli_audit },
     { "version", "", cli_version },
     { NULL, NULL, NULL }
 };

@@ -351,7 +351,6 @@ session_run(agent_t *agent, executor_t *executor, prober_t *prober)
     s->agent = agent;
     s->executor = executor;
     s->prober = prober;
-    session_status_load(s);
 
     while (!plat_stop_asked() && !s->ended) {
         connect_and_serve(s);

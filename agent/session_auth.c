@@ -8,6 +8,7 @@
 #include "log.h"
 #include "run_state.h"
 #include "session_parts.h"
+#include "witness.h"
 #include "vmops_banned.h"
 
 
@@ -82,9 +83,7 @@ session_on_hello(session_t *s, const vmops_msg_hello_t *m)
 static void
 keep_head(session_t *s, const vmops_msg_welcome_t *m)
 {
-    uint8_t       text[512];
-    vmops_jw_t    w;
-    vmops_span_t  out;
+    vmops_seal_t  last;
 
     if (!m->has_audit_head
         || vmops_seal_verify(&m->audit_head, s->agent->id->tenant16,
@@ -93,23 +92,17 @@ keep_head(session_t *s, const vmops_msg_welcome_t *m)
         return;
     }
 
-    /* it never goes back: a shorter log is the sign of a changed one */
-    if (s->has_head && m->audit_head.to < s->head.to) {
-        log_event(LOG_ERROR, "audit_head_went_back",
-                  LOG_NUM("kept", s->head.to),
+    /* a log that is shorter than it was, or another one */
+    if (witness_last(s->agent->db, &last) == 0
+        && (m->audit_head.to < last.to
+            || (m->audit_head.to == last.to
+                && memcmp(m->audit_head.head, last.head, VMOPS_HASH) != 0)))
+    {
+        log_event(LOG_ERROR, "audit_head_went_back", LOG_NUM("kept", last.to),
                   LOG_NUM("told", m->audit_head.to));
-        return;
     }
 
-    s->has_head = 1;
-    s->head = m->audit_head;
-
-    vmops_jw_init(&w, text, sizeof(text) - 1);
-    vmops_seal_write(&w, &s->head);
-    if (vmops_jw_done(&w, &out) == 0) {
-        text[out.n] = '\0';
-        db_meta_set_text(s->agent->db, "audit_head", (const char *) text);
-    }
+    witness_keep(s->agent->db, &m->audit_head);
 }
 
 

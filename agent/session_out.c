@@ -8,6 +8,7 @@
 #include "journal.h"
 #include "log.h"
 #include "session_parts.h"
+#include "witness.h"
 #include "vmops_banned.h"
 
 
@@ -15,26 +16,6 @@
 #define STATUS_MAX  32768
 #define RESULT_MAX  (2 * VMOPS_WS_MESSAGE_MAX / 3)
 #define PRUNE_MS    3600000
-
-
-/* The last seal that was kept, from the database. */
-
-void
-session_status_load(session_t *s)
-{
-    char                 text[512];
-    uint8_t              memory[16384];
-    vmops_arena_t        arena;
-    const vmops_json_t  *root;
-
-    vmops_arena_init(&arena, memory, sizeof(memory));
-
-    s->has_head =
-        db_meta_text(s->agent->db, "audit_head", text, sizeof(text)) == 0
-        && vmops_json_parse(&root, &arena, vmops_span_str(text))
-           == VMOPS_JSON_OK
-        && vmops_seal_parse(&s->head, root) == 0;
-}
 
 
 static int
@@ -59,8 +40,8 @@ send_status(session_t *s)
         m.u.status.key_id = vmops_span_str(s->key_id);
     }
     m.u.status.capabilities = (uint8_t) act_capabilities();
-    m.u.status.has_audit_head = s->has_head;
-    m.u.status.audit_head = s->head;
+    m.u.status.has_audit_head = witness_last(s->agent->db,
+                                             &m.u.status.audit_head) == 0;
 
     return session_send(s, &m);
 }

@@ -62,8 +62,6 @@ typedef struct {
     unsigned          attempts;
     uint64_t          pause_ms;         /* asked for by the server */
     const char       *why;              /* for run.json */
-    uint8_t           has_head;
-    vmops_seal_t      head;             /* of the audit, as a witness */
 } session_t;
 
 
@@ -85,7 +83,6 @@ void session_resume_tasks(session_t *s);
 /* session_out.c */
 int session_pump(session_t *s);
 void session_on_result_ok(session_t *s, const vmops_uuid_t *id);
-void session_status_load(session_t *s);
 
 
 #endif /* VMOPS_SESSION_PARTS_H */

@@ -2,6 +2,7 @@
 /* agents as a tenant sees them, and the heartbeat of one */
 
 
+#include "ngx_vmops_audit.h"
 #include "ngx_vmops_routes.h"
 #include "ngx_vmops_sweep.h"
 
@@ -301,6 +302,7 @@ ngx_vmops_heartbeat_draw(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *reply)
     vmops_jw_obj(w);
     vmops_jw_kstr(w, "status", ngx_vmops_item_text(reply, 1));
     vmops_jw_ktime(w, "server_time", ngx_vmops_now());
-    vmops_jw_knull(w, "audit_head");
+    vmops_jw_key(w, "audit_head");
+    ngx_vmops_seal_draw(op->request->pool, w, ngx_vmops_item_text(reply, 2));
     vmops_jw_obj_end(w);
 }

@@ -120,6 +120,13 @@ const ngx_vmops_route_t  ngx_vmops_routes[] = {
 
     NGX_VMOPS_ROUTE(GET, "/license", VIEWER, NULL, ngx_vmops_license_get),
 
+    NGX_VMOPS_ROUTE(GET, "/audit", OWNER, NULL, ngx_vmops_audit_list),
+
+    NGX_VMOPS_ROUTE(GET, "/audit/head", OWNER, NULL, ngx_vmops_audit_head),
+
+    NGX_VMOPS_ROUTE(GET, "/audit/export", OWNER, NULL,
+                    ngx_vmops_audit_export),
+
     NGX_VMOPS_ROUTE(GET, "/tokens", OWNER, NULL, ngx_vmops_token_list),
     NGX_VMOPS_ROUTE(POST, "/tokens", OWNER, &ngx_vmops_token_body,
                     ngx_vmops_token_create),

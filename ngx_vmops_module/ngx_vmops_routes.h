@@ -102,6 +102,10 @@ void ngx_vmops_license_put(ngx_vmops_op_t *op);
 
 extern const ngx_vmops_body_t  ngx_vmops_license_body;
 
+void ngx_vmops_audit_list(ngx_vmops_op_t *op);
+void ngx_vmops_audit_head(ngx_vmops_op_t *op);
+void ngx_vmops_audit_export(ngx_vmops_op_t *op);
+
 void ngx_vmops_token_create(ngx_vmops_op_t *op);
 void ngx_vmops_token_list(ngx_vmops_op_t *op);
 void ngx_vmops_token_delete(ngx_vmops_op_t *op);

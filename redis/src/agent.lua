@@ -168,5 +168,5 @@ function F.agent_heartbeat(t, a)
         'routes', a.routes, 'keystore', a.keystore, 'key_id', a.key_id,
         'last_seen', text(ms),
     }))
-    return { 'OK', Agent.status(agent, a.live, ms) }
+    return { 'OK', Agent.status(agent, a.live, ms), Seals.last(t) }
 end

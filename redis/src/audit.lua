@@ -93,7 +93,7 @@ function F.audit_read(t, a)
     for _, seal in ipairs(redis.call('LRANGE', K.seals(t), index,
                                      index + num(a.limit)))
     do
-        if seal_to(seal) <= upto then
+        if Seals.to(seal) <= upto then
             seals[#seals + 1] = seal
         end
     end
@@ -116,7 +116,7 @@ function F.audit_witness(t, a)
     end
     local index = Seals.find(t, n)
     local seal = redis.call('LINDEX', K.seals(t), index)
-    if seal and (seal_to(seal) == n
+    if seal and (Seals.to(seal) == n
                  and string.find(seal, '"h":"' .. a.h .. '"', 1, true)
                  or index == 0 and num(fields(t, 'trimmed')) >= n)
     then

@@ -2,11 +2,41 @@
 
 local Events = {}
 
+-- Audit entries leave only with their seal, and only after a sealed entry has
+-- said so: a log that lacks its beginning without such an entry was cut.  Where
+-- no seal is there to go by, changes that are no entries may leave; entries that
+-- nobody seals may not, until there are far too many of them.
+local function trim(t)
+    local count = redis.call('XLEN', K.events(t))
+    if count <= LIMIT.EVENTS_MAX then
+        return
+    end
+    local audit, sealed, to, said = fields(t, 'audit', 'sealed', 'trim_to',
+                                           'trim_said')
+    if to ~= '' and num(sealed) >= num(said) then
+        redis.call('HDEL', t, 'trim_to', 'trim_said')
+        Seals.drop(t, num(to))
+        return
+    end
+    local part = to == '' and Seals.part(t) or 0
+    if part > 0 then
+        redis.call('HSET', t, 'trim_to', text(part),
+                   'trim_said', text(num(audit) + 1))
+        Events.audit(t, now(), 'audit.trimmed', 'system', '',
+                     { 'to', text(part) })
+    elseif to == '' and num(audit) <= num(sealed) then
+        redis.call('XTRIM', K.events(t), 'MAXLEN', '~', LIMIT.EVENTS_MAX)
+    elseif count > LIMIT.EVENTS_UNSEALED_MAX then
+        redis.call('XTRIM', K.events(t), 'MAXLEN', '~',
+                   LIMIT.EVENTS_UNSEALED_MAX)
+    end
+end
+
 -- XADD and the word to those who listen.  word: what `live` says before the
 -- entry's id.
 local function emit(t, word, list)
     local id = redis.call('XADD', K.events(t), '*', unpack(list))
-    Seals.trim(t)
+    trim(t)
     redis.call('SPUBLISH', K.live(t), word .. ' ' .. id)
     return id
 end

@@ -5,12 +5,16 @@
 local Seals = {}
 
 -- the last entry that a seal covers
-local function seal_to(seal)
+function Seals.to(seal)
     return num(string.match(seal or '', '"n":(%d+)') or '')
 end
 
+function Seals.at(t, index)
+    return redis.call('LINDEX', K.seals(t), index) or ''
+end
+
 function Seals.last(t)
-    return redis.call('LINDEX', K.seals(t), -1) or ''
+    return Seals.at(t, -1)
 end
 
 function Seals.add(t, seal, id)
@@ -23,7 +27,7 @@ function Seals.find(t, n)
     local low, high = 0, redis.call('LLEN', K.seals(t))
     while low < high do
         local middle = math.floor((low + high) / 2)
-        if seal_to(redis.call('LINDEX', K.seals(t), middle)) < n then
+        if Seals.to(Seals.at(t, middle)) < n then
             low = middle + 1
         else
             high = middle
@@ -32,43 +36,26 @@ function Seals.find(t, n)
     return low
 end
 
--- the events that one seal ends: no more are left of a tenant that has none
-local function drop_oldest(t)
+-- the number up to which a sixteenth of what is there could leave; 0: none
+function Seals.part(t)
+    local count = redis.call('LLEN', K.seals(t))
     local trimmed = num(fields(t, 'trimmed'))
-    local first = redis.call('LRANGE', K.seals(t), 0, 1)
-    local gone = first[1] and seal_to(first[1]) <= trimmed
-    local oldest = first[gone and 2 or 1]
-    if not oldest then
-        return false
-    end
-    local id = redis.call('LINDEX', K.seal_ids(t), gone and 1 or 0) or ''
+    local first = Seals.to(Seals.at(t, 0)) <= trimmed and 1 or 0
+    return first < count
+        and Seals.to(Seals.at(t, first + math.floor((count - first) / 16)))
+        or 0
+end
+
+-- what the seals up to this number cover leaves
+function Seals.drop(t, to)
+    local index = Seals.find(t, to)
+    local id = redis.call('LINDEX', K.seal_ids(t), index) or ''
     local ms, part = string.match(id, '^(%d+)%-(%d+)$')
     if ms then
         redis.call('XTRIM', K.events(t), 'MINID',
                    ms .. '-' .. text(num(part) + 1))
     end
-    redis.call('HSET', t, 'trimmed', text(seal_to(oldest)))
-    if gone then
-        redis.call('LPOP', K.seals(t))
-        redis.call('LPOP', K.seal_ids(t))
-    end
-    return true
-end
-
--- Entries leave only up to a seal.  Where there is none to go by: changes that
--- are no entries may leave; entries that nobody seals may not, until there are
--- far too many of them.
-function Seals.trim(t)
-    for _ = 1, LIMIT.TRIM_MAX do
-        if redis.call('XLEN', K.events(t)) <= LIMIT.EVENTS_MAX then
-            return
-        end
-        if not drop_oldest(t) then
-            local count, sealed = fields(t, 'audit', 'sealed')
-            redis.call('XTRIM', K.events(t), 'MAXLEN', '~',
-                       num(count) > num(sealed) and LIMIT.EVENTS_UNSEALED_MAX
-                       or LIMIT.EVENTS_MAX)
-            return
-        end
-    end
+    redis.call('LTRIM', K.seals(t), index, -1)
+    redis.call('LTRIM', K.seal_ids(t), index, -1)
+    redis.call('HSET', t, 'trimmed', text(to))
 end

@@ -81,7 +81,7 @@ function F.session_auth(t, a)
                'epoch_at', epoch > current and text(ms) or agent.epoch_at)
     return { 'OK', pending,
              agent.approved == '1' and 'approved' or 'pending_approval',
-             redis.call('LINDEX', K.seals(t), -1) or '' }
+             Seals.last(t) }
 end
 
 -- A store that lost its last second hands out numbers again that this agent
