@@ -145,6 +145,7 @@ struct ngx_agents_ws_session_s {
     uint64_t                    epoch;
     uint64_t                    last_seq;  /* the agent has seen */
     uint64_t                    ctl;       /* counter of signed ctl */
+    uint64_t                    head;      /* begins the h in its welcome */
 
     uint32_t                    seen;      /* ms: last bytes */
     uint32_t                    busy;      /* ms: last command or result */
@@ -162,6 +163,7 @@ struct ngx_agents_ws_session_s {
     unsigned                    present:1;     /* the store may name it */
     unsigned                    approved:1;
     unsigned                    paused:1;      /* no reading for now */
+    unsigned                    witness:1; /* was asked what it has seen */
     unsigned                    taking:1;
     unsigned                    again:1;       /* take once more */
     unsigned                    displaced:1;   /* is asked if it is alive */
@@ -499,6 +501,10 @@ ngx_int_t ngx_agents_ws_recover(ngx_agents_ws_session_t *s,
 /* ngx_agents_ws_seal.c: the seals of the audit */
 
 void ngx_agents_ws_seal_init(void);
+
+/* the last seal that an agent has seen, if it is another than it was told now */
+void ngx_agents_ws_witness(ngx_agents_ws_session_t *s,
+    const vmops_seal_t *seal);
 
 /* ngx_agents_ws_ctl.c */
 

@@ -272,6 +272,12 @@ ngx_agents_ws_welcome(ngx_agents_ws_session_t *s, vmops_span_t audit_head)
 
     ngx_agents_ws_audit_head(welcome, audit_head);
 
+    s->head = 0;
+
+    if (welcome->has_audit_head) {
+        ngx_memcpy(&s->head, welcome->audit_head.head, sizeof(s->head));
+    }
+
     vmops_ws_welcome_sign(welcome->sig, s->hello->hash, &s->id, s->epoch,
                           welcome->time, keys->command);
 

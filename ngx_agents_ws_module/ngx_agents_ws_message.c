@@ -139,6 +139,10 @@ ngx_agents_ws_on_status(ngx_agents_ws_session_t *s, const vmops_msg_t *msg)
     ngx_agents_ws_worker_t    *w = ngx_agents_ws_worker;
     const vmops_msg_status_t  *m = &msg->u.status;
 
+    if (m->has_audit_head) {
+        ngx_agents_ws_witness(s, &m->audit_head);
+    }
+
     vmops_jw_init(&routes, w->payload, NGX_AGENTS_WS_TEXT);
     vmops_jw_node(&routes, m->routes.node);
 

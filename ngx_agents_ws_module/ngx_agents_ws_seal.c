@@ -390,3 +390,41 @@ ngx_agents_ws_seal_call(const char *function, ngx_str_t *key, ngx_uint_t argc,
 
     return ngx_agents_ws_fcall(key, function, argc, argv, handler, data);
 }
+
+
+/*
+ * The store may have lost the end of the chain after an agent was shown it, or
+ * somebody has taken it away: either is said in the audit.
+ */
+
+void
+ngx_agents_ws_witness(ngx_agents_ws_session_t *s, const vmops_seal_t *seal)
+{
+    char          agent[VMOPS_UUID_TEXT + 1];
+    char          head[VMOPS_B64U_LEN(VMOPS_HASH)];
+    u_char        n[NGX_INT64_LEN];
+    vmops_span_t  argv[3];
+
+    if (s->witness
+        || ngx_memcmp(&s->head, seal->head, sizeof(s->head)) == 0)
+    {
+        return;
+    }
+
+    /* once in a session: a look into the chain costs the store something */
+    s->witness = 1;
+
+    if (vmops_seal_verify(seal, s->tenant->id,
+                          ngx_agents_ws_worker->conf->keys->command + 32)
+        != 0)
+    {
+        return;
+    }
+
+    argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
+    argv[1] = ngx_agents_ws_number(n, seal->to);
+    argv[2] = vmops_span(head, vmops_b64u_encode(head, seal->head,
+                                                 VMOPS_HASH));
+
+    (void) ngx_agents_ws_call(s, "audit_witness", NULL, 3, argv);
+}

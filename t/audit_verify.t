@@ -64,9 +64,9 @@ for (1 .. 2) {
 
 # The attacker: has everything but the command key.
 
-my $seed = $ENV{VMOPS_SEED} // time;
+my $seed = $ENV{SEED} // time;
 srand $seed;
-diag "VMOPS_SEED=$seed";
+diag "SEED=$seed";
 
 my $own = Crypt::PK::Ed25519->new->generate_key;
 

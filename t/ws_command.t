@@ -20,7 +20,6 @@ my $welcome = $a->{welcome};
 is $welcome->{status}, 'approved', 'welcome: approved';
 is $welcome->{epoch}, 1, 'the first epoch';
 is $welcome->{ping_s}, 25, 'the interval of pings';
-is $welcome->{audit_head}, undef, 'no seal yet';
 is $welcome->{command_key_id},
     'c1' . (run_command(['b2sum', '-l', '128'], stdin => $g->{command_pk})
             ->{out} =~ /^(\w+)/)[0], 'the id of the command key';
