@@ -9,7 +9,8 @@
 
 #pragma GCC visibility push(hidden)
 
-/* U+0000 and bad UTF-8, raw or as \u escapes; everything else is yajl's. */
+/* U+0000 and bad UTF-8, raw or as \u escapes, other white space than JSON's,
+ * and a string without an end; everything else is yajl's. */
 vmops_json_rc_t vmops_json_scan(vmops_span_t text);
 
 /* Memory for yajl, which gives nothing back. */

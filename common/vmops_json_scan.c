@@ -1,6 +1,7 @@
 /*
  * What yajl lets pass and we do not: bytes and escapes of a text that make
- * no UTF-8, and U+0000.
+ * no UTF-8, U+0000, vertical tabs and form feeds, and a string without an end
+ * behind the value.
  */
 
 #include "vmops_json.h"
@@ -94,6 +95,10 @@ vmops_json_scan(vmops_span_t s)
         if (s.p[i] == '"') {
             quoted = !quoted;
 
+        } else if (s.p[i] == '\v' || s.p[i] == '\f') {
+            /* white space for yajl, and nowhere allowed */
+            return VMOPS_JSON_SYNTAX;
+
         } else if (quoted && s.p[i] == '\\' && ++i < s.n && s.p[i] == 'u') {
             rc = scan_escape(s, i + 1, &skip);
             if (rc != VMOPS_JSON_OK) {
@@ -103,5 +108,6 @@ vmops_json_scan(vmops_span_t s)
         }
     }
 
-    return VMOPS_JSON_OK;
+    /* yajl does not see an unfinished string behind the value */
+    return quoted ? VMOPS_JSON_SYNTAX : VMOPS_JSON_OK;
 }
