@@ -39,6 +39,17 @@
 #define VMOPS_LIVE_RETRY_MS           1000    /* the store did not answer */
 #define VMOPS_SSE_PAGE                64      /* events of one write */
 
+/* the legacy path and vmops_redact (docs/security.md, Redaction) */
+
+#define VMOPS_REDACT_DEPTH_MAX        64
+#define VMOPS_REDACT_STRING_MAX       65536   /* as it came, quotes included:
+                                                 a longer one is masked */
+#define VMOPS_REDACT_BUF              16384   /* also what is held back before
+                                                 an answer's header goes out */
+#define VMOPS_REDACT_BUFS             4       /* of one answer */
+#define VMOPS_SENSITIVE_NAME_MAX      256     /* letters and digits: a longer
+                                                 name counts as a secret's */
+
 /* names and ids */
 
 #define VMOPS_UUID_TEXT               36
