@@ -270,13 +270,14 @@ good(const verify_t *v)
         cli_say("Entries 1 to %" PRIu64 " were trimmed before.\n", c->start);
     }
     if (c->lost > 0) {
-        cli_say("%" PRIu64 " entries, the first of them number %" PRIu64
-                ", were gone before they could be sealed.\n", c->lost,
-                c->lost_from);
+        cli_say("%" PRIu64 " numbers, the first of them %" PRIu64 ", have no "
+                "entry: they were gone before they could be sealed.\n",
+                c->lost, c->lost_from);
     }
     if (lost > 0) {
-        cli_say("The server's store lost its last entries %zu times after "
-                "this agent was shown a seal of them, and says so.\n", lost);
+        cli_say("%zu seals that this agent was shown are not in the log any "
+                "more, and the log says so: the server's store lost its last "
+                "second, or somebody took them away.\n", lost);
     }
 
     cli_begin(&w);

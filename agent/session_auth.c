@@ -83,7 +83,7 @@ session_on_hello(session_t *s, const vmops_msg_hello_t *m)
 static void
 keep_head(session_t *s, const vmops_msg_welcome_t *m)
 {
-    vmops_seal_t  last;
+    s->has_head = witness_last(s->agent->db, &s->head) == 0;
 
     if (!m->has_audit_head
         || vmops_seal_verify(&m->audit_head, s->agent->id->tenant16,
@@ -93,12 +93,13 @@ keep_head(session_t *s, const vmops_msg_welcome_t *m)
     }
 
     /* a log that is shorter than it was, or another one */
-    if (witness_last(s->agent->db, &last) == 0
-        && (m->audit_head.to < last.to
-            || (m->audit_head.to == last.to
-                && memcmp(m->audit_head.head, last.head, VMOPS_HASH) != 0)))
+    if (s->has_head
+        && (m->audit_head.to < s->head.to
+            || (m->audit_head.to == s->head.to
+                && memcmp(m->audit_head.head, s->head.head, VMOPS_HASH) != 0)))
     {
-        log_event(LOG_ERROR, "audit_head_went_back", LOG_NUM("kept", last.to),
+        log_event(LOG_ERROR, "audit_head_went_back",
+                  LOG_NUM("kept", s->head.to),
                   LOG_NUM("told", m->audit_head.to));
     }
 

@@ -40,8 +40,11 @@ send_status(session_t *s)
         m.u.status.key_id = vmops_span_str(s->key_id);
     }
     m.u.status.capabilities = (uint8_t) act_capabilities();
-    m.u.status.has_audit_head = witness_last(s->agent->db,
-                                             &m.u.status.audit_head) == 0;
+
+    /* first the one before: the server looks whether it still is in its log */
+    m.u.status.has_audit_head = s->has_head;
+    m.u.status.audit_head = s->head;
+    s->has_head = witness_last(s->agent->db, &s->head) == 0;
 
     return session_send(s, &m);
 }

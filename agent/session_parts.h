@@ -62,6 +62,8 @@ typedef struct {
     unsigned          attempts;
     uint64_t          pause_ms;         /* asked for by the server */
     const char       *why;              /* for run.json */
+    uint8_t           has_head;
+    vmops_seal_t      head;             /* of the audit, before this welcome */
 } session_t;
 
 
