@@ -620,11 +620,12 @@ ngx_vmops_draw_answer(vmops_jw_t *w, const ngx_vmops_answer_info_t *a)
 {
     static const char *const  types[] = {
         "application/json", "application/json", NULL, "text/event-stream",
-        "text/plain", "application/json"
+        "text/plain", "application/json", "application/x-ndjson",
+        "application/json"
     };
     static const char *const  abouts[] = {
         "The answer", "A page", "Done", "The events", "The text",
-        "The document"
+        "The answer, or null", "Lines of JSON (docs/audit.md)", "The document"
     };
 
     ngx_vmops_status_key(w, a->status);
@@ -657,6 +658,16 @@ ngx_vmops_draw_answer(vmops_jw_t *w, const ngx_vmops_answer_info_t *a)
 
         case NGX_VMOPS_ANSWER_ITEM:
             ngx_vmops_schema_ref(w, a->schema);
+            break;
+
+        case NGX_VMOPS_ANSWER_MAYBE:
+            vmops_jw_key(w, "anyOf");
+            vmops_jw_arr(w);
+            vmops_jw_obj(w);
+            ngx_vmops_schema_ref(w, a->schema);
+            vmops_jw_obj_end(w);
+            vmops_jw_raw(w, vmops_span_str("{\"type\":\"null\"}"));
+            vmops_jw_arr_end(w);
             break;
 
         case NGX_VMOPS_ANSWER_LIST:

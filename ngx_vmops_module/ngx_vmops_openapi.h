@@ -39,6 +39,8 @@
     X(License,       license)                                                 \
     X(Token,         token)                                                   \
     X(NewToken,      new_token)                                               \
+    X(Seal,          seal)                                                    \
+    X(AuditPage,     audit_page)                                              \
     X(NewPairing,    new_pairing)                                             \
     X(Pairing,       pairing)                                                 \
     X(Registered,    registered)                                              \
@@ -83,6 +85,8 @@ typedef enum {
     NGX_VMOPS_ANSWER_NOTHING,
     NGX_VMOPS_ANSWER_STREAM,       /* server-sent events */
     NGX_VMOPS_ANSWER_TEXT,
+    NGX_VMOPS_ANSWER_MAYBE,        /* an item, or null */
+    NGX_VMOPS_ANSWER_LINES,        /* a JSON object a line */
     NGX_VMOPS_ANSWER_ANY           /* some JSON object */
 } ngx_vmops_answer_e;
 

@@ -202,6 +202,29 @@ NGX_VMOPS_FIELDS(new_token) = {
     NGX_VMOPS_S("expires_at", NULLABLE, TIME)
 };
 
+NGX_VMOPS_FIELDS(seal) = {
+    NGX_VMOPS_INT_S("from", 0),
+    NGX_VMOPS_INT_S("n", 0),
+    NGX_VMOPS_S("h", 0, B64U),
+    NGX_VMOPS_INT_S("ms", 0),
+    NGX_VMOPS_S("sig", 0, B64U)
+};
+NGX_VMOPS_ELEMENT(seal);
+
+NGX_VMOPS_FIELDS(audit_entry) = {
+    NGX_VMOPS_INT_S("n", 0),
+    NGX_VMOPS_INT_S("ms", 0),
+    NGX_VMOPS_S("entry", 0, NONE),
+    NGX_VMOPS_S("h", NULLABLE, B64U)
+};
+NGX_VMOPS_ELEMENT(audit_entry);
+
+NGX_VMOPS_FIELDS(audit_page) = {
+    NGX_VMOPS_ARRAY_S("items", &ngx_vmops_e_audit_entry),
+    NGX_VMOPS_ARRAY_S("seals", &ngx_vmops_e_seal),
+    NGX_VMOPS_S("next_cursor", NULLABLE, NONE)
+};
+
 /* agents */
 
 NGX_VMOPS_FIELDS(new_pairing) = {
@@ -231,7 +254,7 @@ NGX_VMOPS_FIELDS(registered) = {
 NGX_VMOPS_FIELDS(heartbeat) = {
     NGX_VMOPS_ENUM_S("status", 0, agent_states),
     NGX_VMOPS_S("server_time", 0, TIME),
-    NGX_VMOPS_FREE_S("audit_head", NULLABLE)
+    NGX_VMOPS_OBJECT_S("audit_head", NULLABLE, seal)
 };
 
 static const vmops_json_field_t  ngx_vmops_e_service =
