@@ -122,6 +122,8 @@ my $queued = $f->submitted;
 my $wake = $f->listen('wake');
 $f->admin('HSET', $f->key('agents', $w->{agent}), 'last_seq', 41);
 $f->license(max_agents => 1);
+my $takeovers = $f->key('agents', $w->{agent}, 'takeovers');
+$f->admin('ZADD', $takeovers, now_ms(), uuid());
 my $again = pairing(agent_id => $w->{agent});
 is register($again)->[0], 'conflict', 'it is for that agent only';
 is_deeply register($again, agent_id => $w->{agent}, kid => $kid_b),
@@ -132,6 +134,7 @@ $record = hash(($f->ok_call(agent_get => { agent_id => $w->{agent},
 is_deeply [@$record{qw(status epoch last_seq ed_pk)}, $record->{session}],
     ['pending_approval', 0, 41, 'ed2', undef],
     'new keys, epoch 0, last_seq kept, no session';
+is $f->admin('EXISTS', $takeovers), 0, 'and no take-overs';
 is_deeply [grep { /repaired/ } $f->heard($wake)], ["repaired $w->{agent}"],
     'its live session is to be closed';
 my $ended = $f->command($queued);
