@@ -10,6 +10,9 @@ package VMOps::Relay;
 #   $relay->lead('127.0.0.1:81');    # new connections go there, old ones end
 #   $relay->cut;                     # every connection ends
 #   $relay->hold; $relay->go_on;     # nothing goes through, nothing ends
+#
+# capture => DIR keeps what went through: a file for each direction of each
+# connection, N.up and N.down.
 
 use strict;
 use warnings;
@@ -27,13 +30,13 @@ use constant { MOST => 65536, START_S => 10 };
 
 my $LIB = dirname(dirname(abs_path(__FILE__)));
 
-# listen: 127.0.0.1:0; to; in: a network namespace to run in
+# listen: 127.0.0.1:0; to; in: a network namespace to run in; capture: a folder
 sub start {
     my ($class, %opt) = @_;
     my @within = $opt{in} ? ('ip', 'netns', 'exec', $opt{in}) : ();
     my @command = (@within, $^X, "-I$LIB", '-MVMOps::Relay', '-e',
                    'VMOps::Relay::serve(@ARGV)', $opt{listen} // '127.0.0.1:0',
-                   $opt{to});
+                   $opt{to}, $opt{capture} // ());
     pipe my $in, my $control or croak "pipe: $!";
     pipe my $told, my $out or croak "pipe: $!";
     my $pid = fork // croak "fork: $!";
@@ -88,10 +91,11 @@ sub DESTROY {
 
 # The other process
 
-my ($to, %peer, %waiting, %socket);    # by file number
+my ($to, $capture, $connections);
+my (%peer, %waiting, %socket, %kept);  # by file number
 
 sub serve {
-    (my $listen, $to) = @_;
+    (my $listen, $to, $capture) = @_;
     $SIG{PIPE} = 'IGNORE';
     my $server = $listen =~ m{^/}
         ? IO::Socket::UNIX->new(Local => $listen, Listen => 64)
@@ -141,6 +145,18 @@ sub join_up {
     @peer{ $a, $b } = ($b, $a);
     @waiting{ $a, $b } = ('', '');
     $_->blocking(0) for $client, $server;
+    keep($a, $b) if $capture;
+}
+
+sub keep {
+    my %end;
+    @end{qw(up down)} = @_;
+    $connections++;
+    for my $way (keys %end) {
+        open $kept{ $end{$way} }, '>', "$capture/$connections.$way"
+            or die "$capture: $!\n";
+        $kept{ $end{$way} }->autoflush(1);
+    }
 }
 
 sub part {
@@ -148,15 +164,17 @@ sub part {
     my $socket = delete $socket{$n} // return;
     my $other = delete $peer{$n};
     delete $waiting{$n};
+    delete $kept{$n};
     close $socket;
     part($other);
 }
 
 sub pass {
     my ($n) = @_;
-    my $read = sysread $socket{$n}, $waiting{ $peer{$n} }, MOST,
-        length $waiting{ $peer{$n} };
+    my $had = length $waiting{ $peer{$n} };
+    my $read = sysread $socket{$n}, $waiting{ $peer{$n} }, MOST, $had;
     return if !defined $read && $!{EAGAIN};
+    print { $kept{$n} } substr $waiting{ $peer{$n} }, $had if $kept{$n};
     flush($peer{$n});
     part($n) unless $read;
 }
