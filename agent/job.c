@@ -388,7 +388,10 @@ open_secret(act_t *act, opened_t *o)
 
     free(sealed);
 
-    if (rc != 0 && act_interrupted(act) == 0) {
+    if (rc == 0) {
+        act->secret = o;
+
+    } else if (act_interrupted(act) == 0) {
         act_fail(act, error, -1, NULL);
     }
 
@@ -412,8 +415,9 @@ take_result(act_t *act)
 static void
 carry_out(act_t *act, opened_t *o)
 {
-    if (act_interrupted(act) != 0 || open_secret(act, o) != 0) {
-
+    if (act_interrupted(act) != 0 || open_secret(act, o) != 0
+        || judge_secret(act) != 0)
+    {
         /* of a task that was begun before a restart nothing is known */
         if (act->upid.p != NULL) {
             act->end.status = VMOPS_ST_INDETERMINATE;
@@ -421,15 +425,12 @@ carry_out(act_t *act, opened_t *o)
         return;
     }
 
-    act->secret = o;
-
-    if (judge_secret(act) == 0) {
-        if (act->end.started == 0) {
-            act->end.started = plat_wall_ms();
-        }
-        act_handler(act->action)(act);
-        take_result(act);
+    if (act->end.started == 0) {
+        act->end.started = plat_wall_ms();
     }
+
+    act_handler(act->action)(act);
+    take_result(act);
 }
 
 

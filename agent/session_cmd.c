@@ -404,13 +404,15 @@ session_resume_tasks(session_t *s)
         return;
     }
 
-    s->resumed = 1;
-    journal_open_ones(s->agent->db, collect, &list);
+    /* all of them or none: what is missed now is tried in the next session */
+    s->resumed = journal_open_ones(s->agent->db, collect, &list) == 0;
 
     while ((r = list) != NULL) {
         list = r->next;
-        resume(s, vmops_span(r->bytes, r->payload_n),
-               vmops_span(r->bytes + r->payload_n, r->upid_n));
+        if (s->resumed) {
+            resume(s, vmops_span(r->bytes, r->payload_n),
+                   vmops_span(r->bytes + r->payload_n, r->upid_n));
+        }
         free(r);
     }
 }

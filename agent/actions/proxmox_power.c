@@ -8,6 +8,7 @@
 
 
 #define RUNNING_POLL_MS  250
+#define OPEN_RETRY_MS    1000
 
 
 /* A parameter of ours, the target's name for it, and whether it is an int or
@@ -82,13 +83,41 @@ wait_running(pve_t *pve)
 }
 
 
+/*
+ * A task that was begun before a restart: the way to it may come later than
+ * the agent, and where it does not come nothing is known of the task.
+ */
+
+static int
+open_pve(pve_t *pve, act_t *act)
+{
+    while (pve_open(pve, act) != 0) {
+
+        if (act->upid.p == NULL) {
+            return -1;
+        }
+
+        if (!pve_passing(&act->end) || act_wait(act, OPEN_RETRY_MS) != 0) {
+            if (act->end.status != VMOPS_ST_TIMED_OUT) {
+                act->end.status = VMOPS_ST_INDETERMINATE;
+            }
+            return -1;
+        }
+
+        pve_close(pve);
+    }
+
+    return 0;
+}
+
+
 static void
 power(act_t *act, const char *rest, const param_t *params, int runs_after)
 {
     char   form[PVE_FORM_MAX];
     pve_t  pve;
 
-    if (pve_open(&pve, act) == 0) {
+    if (open_pve(&pve, act) == 0) {
         if (form_make(form, act->cmd->params.node, params) == 0) {
             pve_task(&pve, rest, form);
         } else {

@@ -70,6 +70,12 @@ int pve_moved(pve_t *pve, const char *text);
 /* Sets the end from a refusal. */
 void pve_refused(pve_t *pve, const pve_reply_t *reply);
 
+/* Whether a change that was refused so may have been made all the same. */
+int pve_may_have_begun(const pve_reply_t *reply);
+
+/* Whether what a call came to may be over at the next one. */
+int pve_passing(const outcome_t *end);
+
 /*
  * What a text of the target means: a reason, or a task's exit status.  `code`
  * and detail are left as they are where nothing is known of it.

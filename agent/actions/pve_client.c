@@ -342,6 +342,9 @@ call(pve_t *pve, pve_mode_t mode, const char *method, const char *path,
     if (read_json(pve, answer.body, reply) != 0 && reply->status / 100 == 2) {
         act_fail(pve->act, VMOPS_CMDERR_target_error, VMOPS_STAGE_HTTP,
                  "bad_answer");
+        if (mode == PVE_CHANGE) {
+            pve->act->end.status = VMOPS_ST_INDETERMINATE;
+        }
         return PVE_ENDED;
     }
 

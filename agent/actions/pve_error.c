@@ -204,6 +204,41 @@ bad_parameter(const pve_reply_t *reply, char detail[VMOPS_CODE_MAX + 1])
 }
 
 
+/*
+ * Answers of something in between, which may have passed the request on: a
+ * reverse proxy, or pveproxy for another node (AnyEvent::HTTP: 595 is no
+ * connection, what is above it a connection that failed later).
+ */
+
+int
+pve_may_have_begun(const pve_reply_t *reply)
+{
+    return reply->status == 502 || reply->status == 504
+           || reply->status >= 596;
+}
+
+
+/* The network, or a node's daemon, may be away for a while: the task is not. */
+
+int
+pve_passing(const outcome_t *end)
+{
+    switch (end->error) {
+
+    case VMOPS_CMDERR_dns_failed:
+    case VMOPS_CMDERR_no_route:
+    case VMOPS_CMDERR_connection_refused:
+    case VMOPS_CMDERR_connect_timeout:
+    case VMOPS_CMDERR_tls_failed:
+    case VMOPS_CMDERR_target_error:
+        return 1;
+
+    default:
+        return 0;
+    }
+}
+
+
 void
 pve_refused(pve_t *pve, const pve_reply_t *reply)
 {

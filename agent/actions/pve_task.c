@@ -228,27 +228,6 @@ stop_task(pve_t *pve, task_t *t)
 }
 
 
-/* The network, or a node's daemon, may be away for a while: the task is not. */
-
-static int
-passing(const outcome_t *end)
-{
-    switch (end->error) {
-
-    case VMOPS_CMDERR_dns_failed:
-    case VMOPS_CMDERR_no_route:
-    case VMOPS_CMDERR_connection_refused:
-    case VMOPS_CMDERR_connect_timeout:
-    case VMOPS_CMDERR_tls_failed:
-    case VMOPS_CMDERR_target_error:
-        return 1;
-
-    default:
-        return 0;
-    }
-}
-
-
 static task_rc_t
 follow(pve_t *pve, task_t *t)
 {
@@ -275,7 +254,7 @@ follow(pve_t *pve, task_t *t)
             if (act_cancelled(act) && !t->stopped) {
                 continue;
             }
-            if (act_interrupted(act) != 0 || !passing(&act->end)) {
+            if (act_interrupted(act) != 0 || !pve_passing(&act->end)) {
                 return TASK_LOST;
             }
 
@@ -392,6 +371,7 @@ task_end(pve_t *pve)
     if (task_open(&t, pve, pve->act->upid) != 0) {
         act_fail(pve->act, VMOPS_CMDERR_target_error, VMOPS_STAGE_HTTP,
                  "bad_upid");
+        pve->act->end.status = VMOPS_ST_INDETERMINATE;
         return TRY_ENDED;
     }
 
@@ -424,13 +404,24 @@ begin(pve_t *pve, const char *rest, const char *form)
 
     case PVE_OK:
         if (vmops_json_str(reply.data, &upid) == 0) {
-            return act_task(act, upid) == 0 ? TRY_BEGUN : TRY_ENDED;
+            if (act_task(act, upid) == 0) {
+                return TRY_BEGUN;
+            }
+        } else {
+            act_fail(act, VMOPS_CMDERR_target_error, VMOPS_STAGE_HTTP,
+                     "no_upid");
         }
-        act_fail(act, VMOPS_CMDERR_target_error, VMOPS_STAGE_HTTP, "no_upid");
+
+        /* it was done, and what it has become nobody here can ask */
+        act->end.status = VMOPS_ST_INDETERMINATE;
         return TRY_ENDED;
 
     case PVE_REFUSED:
         pve_refused(pve, &reply);
+        if (pve_may_have_begun(&reply)) {
+            act->end.status = VMOPS_ST_INDETERMINATE;
+            return TRY_ENDED;
+        }
         if (act->end.error == VMOPS_CMDERR_vm_locked) {
             return TRY_LOCKED;
         }
