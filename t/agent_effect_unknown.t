@@ -54,6 +54,8 @@ $pve->control('PUT', "users/$user", { password => 'another one' });
 $agent->start;
 is ended(finished($id)), 'indeterminate auth_failed',
     'a task that cannot be asked for any more';
+wait_for { $pve->effects(vmid => 100, op => 'start', event => 'effect') }
+    SECONDS, 'what it came to';
 $pve->control('PUT', "users/$user", { password => $password });
 $pve->control('PUT', 'guests/100', { status => 'stopped' });
 
