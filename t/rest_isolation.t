@@ -20,6 +20,8 @@ my @tenants = map { VMOps::Rest->new($s, tenant => $_) } qw(acme globex);
 my ($acme, $globex) = @tenants;
 my @routes = VMOps::Routes::all();
 
+sub name { VMOps::Routes::name($_[0]) }
+
 # One of everything a tenant can have, and what no other's answer may hold.
 sub all_of {
     my ($t, $name) = @_;
@@ -147,7 +149,7 @@ sub dump_of {
 # every place for an id: [route, what it is called, form, request($id)]
 sub places {
     my ($route) = @_;
-    my $name = VMOps::Routes::name($route);
+    my $name = name($route);
     my %target = map { $_ => 1 } VMOps::Routes::targets($route);
     my @places;
     my @captures = $route->{path} =~ /\{(\w+)\}/g;
@@ -186,7 +188,7 @@ my (%covered, $cells);
 
 my $before = dump_of('acme');
 for my $route (@routes) {
-    my $name = VMOps::Routes::name($route);
+    my $name = name($route);
     for my $place (places($route)) {
         my (undef, $what, $form, $request) = @$place;
         for my $foreign (@{ $foreign{$form} }) {
@@ -218,8 +220,12 @@ for my $route (@routes) {
     $covered{$name}++ if $route->{path} !~ /\{/;
 }
 is_deeply dump_of('acme'), $before, 'nothing of the other tenant has changed';
+for my $route (grep { name($_) =~ /^GET .*(?:\{uuid\}|meta)$/ } @routes) {
+    my $r = ask($route, VMOps::Routes::path($route, $ours));
+    is $r->{status}, 200, name($route) . ": the control, one's own is there";
+}
 note "$cells foreign ids in " . scalar(@routes) . ' routes';
-my @left = grep { !$covered{$_} } map { VMOps::Routes::name($_) } @routes;
+my @left = grep { !$covered{$_} } map { name($_) } @routes;
 is "@left", 'GET /admin/flags/{cohort} PUT /admin/flags/{cohort}',
     'every route that names something of a tenant is covered';
 

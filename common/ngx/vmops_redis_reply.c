@@ -30,6 +30,11 @@ static vmops_redis_word_t  vmops_redis_words[] = {
 };
 
 
+/* a library between its removal and the next load has no code of its own */
+
+static const char  vmops_redis_no_function[] = "ERR Function not found";
+
+
 static ngx_int_t vmops_redis_target(redisReply *reply, size_t word,
     vmops_redis_redirect_t *to);
 
@@ -46,6 +51,14 @@ vmops_redis_redirect(redisReply *reply, vmops_redis_redirect_t *to)
 
     if (reply->type != REDIS_REPLY_ERROR) {
         return VMOPS_REDIS_OK;
+    }
+
+    if (reply->len >= sizeof(vmops_redis_no_function) - 1
+        && ngx_memcmp(reply->str, vmops_redis_no_function,
+                      sizeof(vmops_redis_no_function) - 1)
+           == 0)
+    {
+        return VMOPS_REDIS_UNAVAILABLE;
     }
 
     for (w = vmops_redis_words; w->word; w++) {
