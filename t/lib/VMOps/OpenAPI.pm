@@ -104,7 +104,7 @@ sub note {
     $self->{lines} .= $json->encode({
         path => $call->{path}, method => lc $call->{method},
         status => $status, type => $type,
-        ($type =~ /json/ ? (body => $answer->{json}) : ()),
+        ($type =~ /\bjson\z/ ? (body => $answer->{json}) : ()),
         ($status < 300 && $request && $call->{body}
             ? (request => $request) : ()),
     }) . "\n";
