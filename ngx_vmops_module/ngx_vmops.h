@@ -29,6 +29,7 @@
 #include "vmops_problem.h"
 #include "vmops_proto.h"
 #include "vmops_redis.h"
+#include "vmops_sensitive.h"
 #include "vmops_unsealed.h"
 
 
@@ -54,7 +55,7 @@ typedef struct {
     vmops_redis_conf_t         redis;
     ngx_flag_t                 has_redis;
     ngx_flag_t                 has_keys;
-    ngx_flag_t                 has_api;
+    const char                *has_api;        /* the directive that is one */
 
     ngx_int_t                  request_rate;   /* a minute, of a principal */
     ngx_int_t                  command_rate;   /* a minute, of a tenant */
@@ -214,6 +215,9 @@ struct ngx_vmops_op_s {
     ngx_vmops_stream_t        *stream;         /* what listens for events */
     ngx_vmops_command_t       *command;        /* to be shown */
     void                      *data;           /* the resource's own */
+
+    unsigned                   in_gate:1;      /* see ngx_vmops_gate() */
+    unsigned                   passed:1;
 };
 
 
@@ -228,6 +232,8 @@ ngx_int_t ngx_vmops_public_url(ngx_http_request_t *r, ngx_str_t *url);
 /* request */
 
 ngx_int_t ngx_vmops_handler(ngx_http_request_t *r);
+ngx_int_t ngx_vmops_gate(ngx_http_request_t *r, ngx_vmops_step_pt begin);
+void ngx_vmops_proceed(ngx_vmops_op_t *op);                 /* ends the step */
 void ngx_vmops_watch(ngx_vmops_op_t *op);
 void ngx_vmops_read_body(ngx_vmops_op_t *op, ngx_vmops_step_pt next);
 void ngx_vmops_finish(ngx_vmops_op_t *op, ngx_int_t rc);    /* ends the step */
@@ -407,6 +413,18 @@ ngx_int_t ngx_vmops_page(ngx_vmops_op_t *op, vmops_pattern_t cursor,
 vmops_span_t ngx_vmops_value(ngx_vmops_op_t *op, const char *name);
 vmops_span_t ngx_vmops_value_time(ngx_vmops_op_t *op, const char *name);
 vmops_span_t ngx_vmops_argument(ngx_pool_t *pool, const vmops_json_t *node);
+
+
+/* headers: lines of a proxied request that are not its client's; and of an
+   answer that are not its upstream's */
+
+typedef ngx_uint_t (*ngx_vmops_drop_pt)(ngx_table_elt_t *h);
+
+ngx_int_t ngx_vmops_headers_in_drop(ngx_http_request_t *r,
+    ngx_vmops_drop_pt drop);
+ngx_int_t ngx_vmops_headers_in_add(ngx_http_request_t *r, const char *name,
+    vmops_span_t value);
+void ngx_vmops_headers_out_drop(ngx_http_request_t *r, const ngx_str_t *names);
 
 
 /* util */

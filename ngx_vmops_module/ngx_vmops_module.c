@@ -215,7 +215,7 @@ ngx_vmops_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_core_loc_conf_t  *clcf;
 
     vmcf = ngx_http_conf_get_module_main_conf(cf, ngx_vmops_module);
-    vmcf->has_api = 1;
+    vmcf->has_api = "vmops_api";
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_vmops_handler;
@@ -350,15 +350,15 @@ ngx_vmops_init_main_conf(ngx_conf_t *cf, void *conf)
 
     if (vmcf->has_api && !vmcf->has_redis) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"vmops_api\" is used, but there is no "
-                      "\"vmops_redis\" in the http block");
+                      "\"%s\" is used, but there is no "
+                      "\"vmops_redis\" in the http block", vmcf->has_api);
         return NGX_CONF_ERROR;
     }
 
     if (vmcf->has_api && !vmcf->has_keys) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"vmops_api\" is used, but there is no "
-                      "\"vmops_keys\" in the http block");
+                      "\"%s\" is used, but there is no "
+                      "\"vmops_keys\" in the http block", vmcf->has_api);
         return NGX_CONF_ERROR;
     }
 

@@ -3,7 +3,8 @@
  * The lifetime of an operation and the reading of its body.
  *
  * An operation holds one reference of the request, from the content handler
- * until ngx_vmops_finish(); only this file touches the count.  When the client
+ * until ngx_vmops_finish(), or from a phase's handler until that or
+ * ngx_vmops_proceed(); only this file touches the count.  When the client
  * goes away, nginx runs the request's cleanup: whatever the operation waits
  * for is let go then, and nothing of it runs any more.
  */
@@ -13,6 +14,8 @@
 #include "ngx_vmops_live.h"
 
 
+static ngx_int_t ngx_vmops_operation(ngx_http_request_t *r,
+    ngx_vmops_op_t **result);
 static void ngx_vmops_cleanup(void *data);
 static void ngx_vmops_body_first(ngx_http_request_t *r);
 static void ngx_vmops_body_read(ngx_http_request_t *r);
@@ -23,6 +26,88 @@ static void ngx_vmops_body_failed(ngx_vmops_op_t *op, ngx_int_t rc);
 
 ngx_int_t
 ngx_vmops_handler(ngx_http_request_t *r)
+{
+    ngx_int_t        rc;
+    ngx_vmops_op_t  *op;
+
+    rc = ngx_vmops_operation(r, &op);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    r->main->count++;
+
+    r->connection->log->action = "serving an API request";
+
+    ngx_vmops_begin(op);
+
+    return NGX_DONE;
+}
+
+
+/*
+ * A phase's handler, of a location whose content is another module's: begin
+ * leads to an answer, or to ngx_vmops_proceed() and on to that module.
+ */
+
+ngx_int_t
+ngx_vmops_gate(ngx_http_request_t *r, ngx_vmops_step_pt begin)
+{
+    ngx_int_t        rc;
+    ngx_uint_t       passed;
+    ngx_vmops_op_t  *op;
+
+    op = ngx_http_get_module_ctx(r, ngx_vmops_module);
+
+    if (op) {
+        /* the phases run again, perhaps for no reason of ours */
+        return op->passed ? NGX_DECLINED : NGX_DONE;
+    }
+
+    rc = ngx_vmops_operation(r, &op);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    r->main->count++;
+
+    op->in_gate = 1;
+    begin(op);
+    op->in_gate = 0;
+
+    passed = op->passed;
+
+    /* one of the two references is left: the phases' or the operation's own */
+
+    ngx_http_finalize_request(r, NGX_DONE);
+
+    return passed ? NGX_DECLINED : NGX_DONE;
+}
+
+
+void
+ngx_vmops_proceed(ngx_vmops_op_t *op)
+{
+    ngx_http_request_t  *r;
+
+    r = op->request;
+
+    ngx_vmops_cleanup(op);
+
+    op->passed = 1;
+
+    r->read_event_handler = ngx_http_block_reading;
+
+    if (!op->in_gate) {
+        ngx_http_core_run_phases(r);
+    }
+}
+
+
+static ngx_int_t
+ngx_vmops_operation(ngx_http_request_t *r, ngx_vmops_op_t **result)
 {
     ngx_uint_t           i;
     ngx_vmops_op_t      *op;
@@ -54,13 +139,9 @@ ngx_vmops_handler(ngx_http_request_t *r)
 
     ngx_http_set_ctx(r, op, ngx_vmops_module);
 
-    r->main->count++;
+    *result = op;
 
-    r->connection->log->action = "serving an API request";
-
-    ngx_vmops_begin(op);
-
-    return NGX_DONE;
+    return NGX_OK;
 }
 
 

@@ -5,8 +5,6 @@
 #include "ngx_vmops_routes.h"
 
 
-static ngx_uint_t ngx_vmops_secret_name(vmops_span_t name);
-static ngx_uint_t ngx_vmops_secret_value(vmops_span_t value);
 static ngx_int_t ngx_vmops_secret_size(ngx_vmops_op_t *op, vmops_span_t *size);
 static void ngx_vmops_secret_added(ngx_vmops_op_t *op, redisReply *reply);
 static void ngx_vmops_secret_added_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
@@ -98,16 +96,6 @@ static const ngx_vmops_member_t  ngx_vmops_secret_members[] = {
  * know and that are named like one, and values that look like one.
  */
 
-static const char *const  ngx_vmops_secret_names[] = {
-    "password", "passwd", "passphrase", "secret", "token", "privatekey",
-    "apikey", "cookie", "ticket", "credential", "plaintext", NULL
-};
-
-static const char *const  ngx_vmops_secret_values[] = {
-    "-----BEGIN ", "PVEAPIToken=", NULL
-};
-
-
 ngx_uint_t
 ngx_vmops_plaintext(const vmops_json_t *json, const ngx_vmops_body_t *body,
     vmops_json_error_t *err)
@@ -127,58 +115,10 @@ ngx_vmops_plaintext(const vmops_json_t *json, const ngx_vmops_body_t *body,
             }
         }
 
-        if ((i == body->n && ngx_vmops_secret_name(m->key))
-            || (m->type == VMOPS_JSON_STRING && ngx_vmops_secret_value(m->str)))
+        if ((i == body->n && vmops_sensitive_name(m->key))
+            || (m->type == VMOPS_JSON_STRING && vmops_sensitive_value(m->str)))
         {
             vmops_json_error_push(err, m->key);
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-/* "privateKey", "private_key", "SSH-Private-Key" are one name */
-
-static ngx_uint_t
-ngx_vmops_secret_name(vmops_span_t name)
-{
-    char         text[VMOPS_NAME_MAX + 1], c;
-    size_t       i, n;
-    ngx_uint_t   k;
-
-    n = 0;
-
-    for (i = 0; i < name.n && n < VMOPS_NAME_MAX; i++) {
-        c = name.p[i];
-
-        if (c != '_' && c != '-') {
-            text[n++] = ngx_tolower(c);
-        }
-    }
-
-    text[n] = '\0';
-
-    for (k = 0; ngx_vmops_secret_names[k]; k++) {
-        if (ngx_strstr(text, ngx_vmops_secret_names[k])) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-static ngx_uint_t
-ngx_vmops_secret_value(vmops_span_t value)
-{
-    ngx_uint_t  k;
-
-    for (k = 0; ngx_vmops_secret_values[k]; k++) {
-        if (ngx_strnstr((u_char *) value.p, (char *) ngx_vmops_secret_values[k],
-                        value.n))
-        {
             return 1;
         }
     }
