@@ -75,6 +75,7 @@ END
         test)           cat <<'END' ;;
 nodejs                     18      -                    cmd:node            tests: OpenAPI
 npm                        -       -                    cmd:npm             tests: OpenAPI
+python3-prometheus-client  0.9     -                    file:/usr/lib/python3/dist-packages/prometheus_client/parser.py tests: metrics
 END
         fuzz)           cat <<'END' ;;
 clang                      1:11    -                    cmd:clang           fuzzing

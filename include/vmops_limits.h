@@ -199,6 +199,10 @@
 #define VMOPS_BEAT_COHORT_MAX         64      /* bytes of a cohort's name */
 #define VMOPS_BEAT_LIVE_MAX           1024    /* incarnations */
 
+/* common/ngx: counters (docs/operations.md) */
+
+#define VMOPS_METRICS_MS              1000    /* gauges are looked at */
+
 /* what is kept in Redis, and how often it is looked after */
 
 #define VMOPS_SWEEP_MS                2000

@@ -10,6 +10,7 @@
 #include "vmops_beat.h"
 #include "vmops_hook.h"
 #include "vmops_keyfile.h"
+#include "vmops_metrics.h"
 #include "vmops_redis.h"
 #include "vmops_unsealed.h"
 
@@ -58,6 +59,7 @@ typedef struct {
 typedef struct {
     vmops_redis_conf_t          redis;
     ngx_agents_ws_keys_t       *keys;
+    ngx_shm_zone_t             *metrics;
     ngx_uint_t                  enabled;
 } ngx_agents_ws_main_conf_t;
 
@@ -275,8 +277,12 @@ typedef struct {
     ngx_rbtree_t                addresses;
     ngx_rbtree_node_t           addresses_sentinel;
 
+    vmops_metrics_t            *metrics;
+    ngx_event_t                 sample;
+
     ngx_uint_t                  nsessions;
     ngx_uint_t                  nhello;    /* not ready yet */
+    ngx_uint_t                  nframes;   /* not sent yet */
     ngx_uint_t                  exiting;   /* nothing is tried again */
 
     vmops_ws_reasm_t            reasm;     /* of the socket being read */

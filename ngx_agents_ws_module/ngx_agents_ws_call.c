@@ -268,6 +268,7 @@ ngx_agents_ws_reply_check(redisReply *reply, const char *function)
             && reply->elements
             && reply->element[0]->type == REDIS_REPLY_STRING))
     {
+        vmops_metrics_ended(ngx_agents_ws_worker->metrics, reply);
         return reply;
     }
 

@@ -30,6 +30,7 @@ static void ngx_agents_ws_keys_wipe(void *data);
 
 static ngx_int_t ngx_agents_ws_init_process(ngx_cycle_t *cycle);
 static void ngx_agents_ws_exit_process(ngx_cycle_t *cycle);
+static void ngx_agents_ws_sample(ngx_event_t *ev);
 static ngx_agents_ws_worker_t *ngx_agents_ws_worker_create(ngx_cycle_t *cycle,
     ngx_agents_ws_main_conf_t *mcf);
 static void ngx_agents_ws_close_all(ngx_agents_ws_worker_t *w);
@@ -180,8 +181,33 @@ ngx_agents_ws_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_agents_ws_seal_init();
+    w->metrics = vmops_metrics(mcf->metrics);
+
+    vmops_metrics_sample(&w->sample, w->log, ngx_agents_ws_sample);
 
     return vmops_hook_on_exit(w->hook, ngx_agents_ws_exiting, w);
+}
+
+
+static void
+ngx_agents_ws_sample(ngx_event_t *ev)
+{
+    vmops_metrics_redis_t   *redis;
+    vmops_metrics_worker_t  *mw;
+    ngx_agents_ws_worker_t  *w = ngx_agents_ws_worker;
+
+    mw = vmops_metrics_worker(w->metrics);
+    redis = &mw->redis[VMOPS_METRICS_GATEWAY];
+
+    redis->there = 1;
+    redis->ready = vmops_redis_ready(w->redis);
+    redis->calls = vmops_redis_calls(w->redis);
+
+    mw->agents = w->nsessions - w->nhello;
+    mw->hellos = w->nhello;
+    mw->frames = w->nframes;
+
+    vmops_metrics_again(ev);
 }
 
 
@@ -350,7 +376,9 @@ ngx_agents_ws_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     mcf->enabled = 1;
 
-    return NGX_CONF_OK;
+    mcf->metrics = vmops_metrics_zone(cf);
+
+    return mcf->metrics ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

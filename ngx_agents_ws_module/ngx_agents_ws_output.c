@@ -67,6 +67,7 @@ ngx_agents_ws_send(ngx_agents_ws_session_t *s, ngx_uint_t opcode,
     }
 
     s->out_frames++;
+    ngx_agents_ws_worker->nframes++;
     s->out_bytes += f->len;
 
     if (s->out) {
@@ -227,6 +228,7 @@ static void
 ngx_agents_ws_frame_free(ngx_agents_ws_session_t *s, ngx_agents_ws_frame_t *f)
 {
     s->out_frames--;
+    ngx_agents_ws_worker->nframes--;
 
     if (f->has_command) {
         ngx_agents_ws_untake(s->tenant, &s->agent, &s->id, &f->command);

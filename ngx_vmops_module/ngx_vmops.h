@@ -26,6 +26,7 @@
 #include "vmops_httpsig.h"
 #include "vmops_keys.h"
 #include "vmops_kinds.h"
+#include "vmops_metrics.h"
 #include "vmops_problem.h"
 #include "vmops_proto.h"
 #include "vmops_redis.h"
@@ -68,6 +69,7 @@ typedef struct {
 
     char                       command_key_id[VMOPS_KEY_ID_TEXT + 1];
     ngx_int_t                  request_id;     /* index of $request_id */
+    ngx_shm_zone_t            *metrics;        /* NULL: no vmops_api */
     vmops_span_t               openapi;        /* the API document */
 } ngx_vmops_main_conf_t;
 
@@ -93,6 +95,7 @@ typedef struct {
     vmops_beat_t              *beat;
     vmops_hook_t              *hook;
     vmops_unsealed_t          *unsealed;
+    vmops_metrics_t           *metrics;
     ngx_log_t                 *log;
 } ngx_vmops_worker_t;
 

@@ -29,6 +29,7 @@ static void ngx_vmops_live_timeout(ngx_event_t *ev);
 static ngx_rbtree_t       ngx_vmops_lives;
 static ngx_rbtree_node_t  ngx_vmops_lives_sentinel;
 static ngx_queue_t        ngx_vmops_streams;
+static ngx_uint_t         ngx_vmops_streams_n;
 static ngx_event_t        ngx_vmops_check;
 static ngx_connection_t   ngx_vmops_live_dummy;
 
@@ -78,6 +79,7 @@ ngx_vmops_live_init(void)
     ngx_rbtree_init(&ngx_vmops_lives, &ngx_vmops_lives_sentinel,
                     ngx_str_rbtree_insert_value);
     ngx_queue_init(&ngx_vmops_streams);
+    ngx_vmops_streams_n = 0;
 
     ngx_vmops_live_dummy.fd = (ngx_socket_t) -1;
 
@@ -88,6 +90,13 @@ ngx_vmops_live_init(void)
     ev->data = &ngx_vmops_live_dummy;
     ev->log = ngx_vmops_worker.log;
     ev->cancelable = 1;
+}
+
+
+ngx_uint_t
+ngx_vmops_live_streams(void)
+{
+    return ngx_vmops_streams_n;
 }
 
 
@@ -123,6 +132,7 @@ ngx_vmops_live_open(ngx_vmops_op_t *op)
 
     ngx_queue_insert_tail(&live->streams, &st->queue);
     ngx_queue_insert_tail(&ngx_vmops_streams, &st->all);
+    ngx_vmops_streams_n++;
 
     ev = &st->timer;
 
@@ -161,6 +171,7 @@ ngx_vmops_live_close(ngx_vmops_op_t *op)
 
     ngx_queue_remove(&st->queue);
     ngx_queue_remove(&st->all);
+    ngx_vmops_streams_n--;
 
     if (st->timer.timer_set) {
         ngx_del_timer(&st->timer);

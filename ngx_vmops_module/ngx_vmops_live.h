@@ -43,6 +43,9 @@ struct ngx_vmops_stream_s {
 void ngx_vmops_live_init(void);
 void ngx_vmops_live_exit(void *data);
 
+/* how many wait, in this worker */
+ngx_uint_t ngx_vmops_live_streams(void);
+
 /*
  * op->stream with its three handlers set.  Ends the step: ready runs, or end
  * where the worker is about to exit.

@@ -4,6 +4,7 @@
 
 #include "ngx_vmops.h"
 #include "ngx_vmops_live.h"
+#include "ngx_vmops_metrics.h"
 #include "ngx_vmops_openapi.h"
 #include "ngx_vmops_sweep.h"
 
@@ -106,7 +107,7 @@ static ngx_command_t  ngx_vmops_commands[] = {
 
 static ngx_http_module_t  ngx_vmops_module_ctx = {
     ngx_vmops_preconfiguration,    /* preconfiguration */
-    NULL,                          /* postconfiguration */
+    ngx_vmops_metrics_conf,        /* postconfiguration */
 
     ngx_vmops_create_main_conf,    /* create main configuration */
     ngx_vmops_init_main_conf,      /* init main configuration */
@@ -478,6 +479,10 @@ ngx_vmops_init_process(ngx_cycle_t *cycle)
 
     ngx_vmops_principal_init();
     ngx_vmops_live_init();
+
+    if (ngx_vmops_metrics_init(cycle->log) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     return ngx_vmops_sweep_init();
 }

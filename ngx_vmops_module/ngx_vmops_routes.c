@@ -229,6 +229,7 @@ const ngx_vmops_route_t  ngx_vmops_root_routes[] = {
 
     NGX_VMOPS_ROUTE(GET, "/healthz", ANYONE, NULL, ngx_vmops_healthz),
     NGX_VMOPS_ROUTE(GET, "/readyz", ANYONE, NULL, ngx_vmops_readyz),
+    NGX_VMOPS_ROUTE(GET, "/metrics", ANYONE, NULL, ngx_vmops_metrics),
 
     { 0, NULL, NGX_VMOPS_FOR_ANYONE, NULL, NULL, NULL }
 };

@@ -80,6 +80,7 @@ ngx_uint_t ngx_vmops_plaintext(const vmops_json_t *json,
 
 void ngx_vmops_healthz(ngx_vmops_op_t *op);
 void ngx_vmops_readyz(ngx_vmops_op_t *op);
+void ngx_vmops_metrics(ngx_vmops_op_t *op);
 void ngx_vmops_openapi(ngx_vmops_op_t *op);
 
 void ngx_vmops_tenant_create(ngx_vmops_op_t *op);

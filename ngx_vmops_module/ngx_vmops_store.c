@@ -214,6 +214,7 @@ ngx_vmops_store_code(redisReply *reply)
     word = ngx_vmops_item_text(reply, 0);
 
     if (vmops_span_is(word, "OK")) {
+        vmops_metrics_ended(ngx_vmops_worker.metrics, reply);
         return NGX_VMOPS_STORE_OK;
     }
 

@@ -389,6 +389,11 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
     record = ngx_vmops_item(reply, 2);
 
     replay = ngx_vmops_item_int(reply, 1) == 0;
+
+    if (!replay) {
+        (void) ngx_atomic_fetch_add(&ngx_vmops_worker.metrics->submitted, 1);
+    }
+
     final = ngx_vmops_command_final(ngx_vmops_field(record, "status"));
     id = ngx_vmops_dup(op->request->pool, ngx_vmops_field(record,
                                                           "command_id"));

@@ -76,6 +76,13 @@ vmops_redis_close(vmops_redis_t *r)
 
 
 ngx_uint_t
+vmops_redis_calls(vmops_redis_t *r)
+{
+    return r->cmd.ncalls;
+}
+
+
+ngx_uint_t
 vmops_redis_ready(vmops_redis_t *r)
 {
     return r->cmd.ready;

@@ -81,6 +81,9 @@ void vmops_redis_close(vmops_redis_t *r);
 /* 1: commands are taken */
 ngx_uint_t vmops_redis_ready(vmops_redis_t *r);
 
+/* commands that are not answered yet */
+ngx_uint_t vmops_redis_calls(vmops_redis_t *r);
+
 /* calls handler on each change of vmops_redis_ready(); NGX_ERROR: no memory */
 ngx_int_t vmops_redis_on_state(vmops_redis_t *r,
     void (*handler)(void *data, ngx_uint_t up), void *data);

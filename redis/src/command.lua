@@ -2,6 +2,9 @@
 
 local Command = {}
 
+-- by status, of the call under way
+local ended = {}
+
 local FINAL = {
     succeeded = true, failed = true, rejected = true, cancelled = true,
     timed_out = true, indeterminate = true,
@@ -58,6 +61,7 @@ end
 function Command.finish(t, ms, id, command, status, more, actor)
     local list = filled(more)
     local was_open = not Command.final(command)
+    ended[status] = (ended[status] or 0) + 1
     redis.call('HSET', K.command(t, id), 'status', status, 'finished_at',
                text(ms), unpack(list))
     command.status, command.finished_at = status, text(ms)

@@ -7,6 +7,19 @@ local KEY = {
     SELECTOR = { '^pairings/[0-9A-Z]+$', 'pairings/<selector>' },
 }
 
+-- The commands that the call has ended are its reply's last element, and not
+-- there when it ended none: what is counted (docs/operations.md).
+local function with_ended(reply)
+    local list = {}
+    for status, n in pairs(ended) do
+        list[#list + 1] = status .. '=' .. n
+    end
+    if #list > 0 then
+        reply[#reply + 1] = 'ended ' .. table.concat(list, ',')
+    end
+    return reply
+end
+
 local function register(spec)
     local name, args, rest = spec.name, spec.args, spec.rest
     local want = #args .. (rest and ' or more' or '')
@@ -37,7 +50,8 @@ local function register(spec)
         if spec.absent and redis.call('EXISTS', keys[1]) == 0 then
             return { spec.absent }
         end
-        return run(keys[1], a)
+        ended = {}
+        return with_ended(run(keys[1], a))
     end
 
     redis.register_function{

@@ -5,7 +5,6 @@
 //   answers DOC ANSWERS     do answers (JSON lines: path, method, status, type,
 //                           body, and request where there was one) have the
 //                           schemas that the document gives them?
-//   metrics FILE            Prometheus' text, parsed
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -19,7 +18,7 @@ const load = async (name) => {
 };
 const [text, lines] = files.map((file) => readFileSync(file, 'utf8'));
 
-const checks = { document, answers, metrics };
+const checks = { document, answers };
 console.log(JSON.stringify(await checks[what]()));
 
 async function document() {
@@ -70,8 +69,4 @@ async function answers() {
         }
     }
     return { answers: n, requests, wrong };
-}
-
-async function metrics() {
-    return (await load('parse-prometheus-text-format'))(text);
 }

@@ -81,8 +81,14 @@ sub call {
     my $key = { TENANT => $self->key, PLATFORM => 'platform/{p}',
                 SELECTOR => 'pairings/' . ($self->{selector} // 'ABCD'),
               }->{ $self->{table}{$name}{key} };
-    return $self->{server}->fcall($name, $key, @args);
+    my $reply = $self->{server}->fcall($name, $key, @args);
+    $self->{ended} = ref $reply && @$reply > 1 && !ref $reply->[-1]
+        && $reply->[-1] =~ /^ended / ? pop @$reply : '';
+    return $reply;
 }
+
+# what the last call says of the commands that it ended: 'ended failed=1', ''
+sub ended { $_[0]{ended} }
 
 # a call that has to answer OK; what follows it
 sub ok_call {
