@@ -146,7 +146,9 @@ ngx_vmops_submit_shape(ngx_vmops_op_t *op, ngx_vmops_submit_t *s)
 
     vmops_json_error_init(&err, "");
 
-    if (vmops_json_check(op->json, fields, NGX_VMOPS_SUBMIT_FIELD_N, 0, &err) != 0) {
+    if (vmops_json_check(op->json, fields, NGX_VMOPS_SUBMIT_FIELD_N, 0, &err)
+        != 0)
+    {
         ngx_vmops_problem_at(op, VMOPS_PROBLEM_invalid_params, err.pointer,
                              vmops_json_error_name(err.code));
         return NGX_ERROR;

@@ -81,7 +81,7 @@ ngx_uint_t vmops_metrics_alive(vmops_metrics_worker_t *w);
  */
 void vmops_metrics_ended(vmops_metrics_t *m, redisReply *reply);
 
-/* a handler, now and once a second until the process ends; ev is the caller's */
+/* a handler, now and once a second until the process ends; ev: the caller's */
 void vmops_metrics_sample(ngx_event_t *ev, ngx_log_t *log,
     ngx_event_handler_pt handler);
 void vmops_metrics_again(ngx_event_t *ev);
