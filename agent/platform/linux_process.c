@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -15,8 +16,9 @@
 #include "vmops_banned.h"
 
 
-static volatile sig_atomic_t  stop_asked;
-static plat_waker_t          *stop_waker;
+/* the signal may come to any thread, and all of them ask */
+static atomic_int     stop_asked;
+static plat_waker_t  *stop_waker;
 
 
 int
