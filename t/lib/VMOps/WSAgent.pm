@@ -39,7 +39,8 @@ use constant {
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
 # host, port, ca (a file: TLS), local (address to come from), rcvbuf; tenant, agent,
-# command_pk (32 bytes), keys
+# command_pk (32 bytes), keys; trusting: no signature is verified, which is most of
+# the work of a session's beginning
 sub new {
     my ($class, %opt) = @_;
     my $self = bless {
@@ -289,7 +290,7 @@ sub welcomed {
     my $signed = "vmops-ws-welcome-v1\0" . $self->auth_hash
         . uuid_bytes($m->{session}) . pack('Q> Q>', @$m{qw(epoch time)});
     croak 'the welcome is not signed by the command key'
-        unless $self->by_command_key($m->{sig}, $signed);
+        unless $self->{trusting} || $self->by_command_key($m->{sig}, $signed);
     $self->{session} = $m->{session};
     $self->{epoch} = $m->{epoch};
     $self->{ctl} = 0;
