@@ -23,12 +23,14 @@ my $reloads = rounds(ci => 4, full => 20);
 my @tenants = map { $s->tenant("t$_", max_agents => 1000) } 1 .. TENANTS;
 my @agents = map { make_agent($tenants[$_ % TENANTS], $_ < 50) }
     0 .. $agents - 1;
+my $come = time;
 my @crowds = map {
     my $n = $_;
     VMOps::Crowd->start(@agents[grep { $_ % CROWDS == $n } 0 .. $#agents]);
 } 0 .. CROWDS - 1;
 my $redis = $s->redis_client;
 wait_for { present() == $agents } 60, 'all agents';
+$come = time - $come;
 
 my $client = start_client();
 my $began = time;
@@ -69,13 +71,17 @@ my %done = map { %{ $_->{done} } } @told;
 is_deeply [sort keys %done], [sort @ids], 'the agents carried out these, no others';
 is +(grep { $_->{left} } @told), 0, 'every result was confirmed';
 
-# the tenants' events say when which agent was not there
+# The tenants' events say when which agent was not there.  A machine that has
+# other work may not be able to serve as many within that time at all: then what
+# they took when they first came is the measure.
 
 my @unseen = sort { $a <=> $b } map { unseen($_) } @tenants;
 cmp_ok scalar @unseen, '>=', $agents * $reloads * 0.9, @unseen . ' times an agent '
     . 'was not there for a moment';
 my ($p50, $p99) = map { $unseen[$_ * $#unseen] } 0.5, 0.99;
-cmp_ok $p99, '<=', UNSEEN_MS, "p50 $p50 ms, p99 $p99 ms, at most $unseen[-1] ms";
+my ($most) = sort { $b <=> $a } UNSEEN_MS, int(1500 * $come);
+diag "A BUSY MACHINE: $p99 ms are compared with $most ms" if $most > UNSEEN_MS;
+cmp_ok $p99, '<=', $most, "p50 $p50 ms, p99 $p99 ms, at most $unseen[-1] ms";
 
 done_testing;
 
