@@ -1,6 +1,7 @@
 # Where nobody can know whether something was begun, the end says so: an answer
 # that names no task, a proxy that lost the answer on the way, a task that was
 # begun before a restart and cannot be asked for any more.
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -21,12 +21,22 @@ use constant STEP => 4096;
 
 my @disks;
 
+# In a chroot that is no mount point what is mounted cannot be kept from others;
+# then it is seen there until the test ends.  Without the right to mount, a clear
+# word that it was not tested.
 sub import {
-    return if $ENV{VMOPS_MOUNTS};
-    local $ENV{VMOPS_MOUNTS} = 1;
-    exec 'unshare', ($> ? qw(--user --map-root-user) : ()), '--mount',
-        $^X, (map { "-I$_" } @INC), $0, @ARGV
-        or croak "unshare (util-linux): $!";
+    return if $^C || $ENV{VMOPS_MOUNTS};
+    my @unshare = ('unshare', ($> ? qw(--user --map-root-user) : ()), '--mount');
+    for my $propagation (qw(private unchanged)) {
+        my @within = (@unshare, '--propagation', $propagation);
+        next if system(join ' ', @within, 'true 2>/dev/null') != 0;
+        $ENV{VMOPS_MOUNTS} = 1;
+        exec @within, $^X, (map { "-I$_" } @INC), $0, @ARGV
+            or croak "unshare: $!";
+    }
+    print STDERR "# A FULL DISK IS NOT TESTED HERE: no mount namespaces\n";
+    print "1..0 # SKIP no mount namespaces\n";
+    exit 0;
 }
 
 sub small {
@@ -80,7 +90,9 @@ sub uncover {
 # before its folder is removed
 END {
     local $?;
-    system 'umount', '-l', $_->{dir} for grep { $_->{owner} == $$ } @disks;
+    for my $dir (map { $_->{dir} } grep { $_->{owner} == $$ } @disks) {
+        1 while system("umount -l $dir 2>/dev/null") == 0;
+    }
 }
 
 1;
