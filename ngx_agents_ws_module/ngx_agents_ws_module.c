@@ -181,6 +181,7 @@ ngx_agents_ws_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_agents_ws_seal_init();
+
     w->metrics = vmops_metrics(mcf->metrics);
 
     vmops_metrics_sample(&w->sample, w->log, ngx_agents_ws_sample);
