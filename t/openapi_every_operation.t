@@ -473,10 +473,13 @@ sub all_answer {
     }
 }
 
-# a store that does not know what is asked of it
-$s->redis(FUNCTION => DELETE => 'vmops_1');
+# a store that fails at what is asked of it
+library(sub {
+    s/return with_ended\(run\(keys\[1\], a\)\)/return redis.error_reply('ERR failed')/
+        or die;
+});
 wait_for { $s->rest(GET => '/license', { token => $t->token })->{status} == 500 }
-    5, 'the library to be gone';
+    5, 'the library to fail';
 wait_for { $s->rest(GET => '/vm-ops/actions', { token => $viewer->{token} })
            ->{status} == 500 } 5, 'principals to be forgotten';
 all_answer(500);
