@@ -305,7 +305,7 @@ fuzz: build/config.mk
 
 LINT_SH   := configure.sh .ci/run t/sanitize/nginx t/sanitize/options \
              t/fuzz/run t/openapi/install
-LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate \
+LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate docs/generate \
              t/*.t t/lib/*.pm t/lib/*/*.pm t/pve/pve-sim t/bench/run \
              t/bench/*.pm t/lint/style)
 LINT_C    := $(wildcard agent/*.[ch] agent/*/*.[ch] common/*.[ch] \
@@ -330,6 +330,7 @@ lint: redis
 	$(CPPCHECK) $(filter %.c,$(LINT_C))
 	luacheck --quiet --config t/lint/luacheckrc $(B)/redis/vmops.lua
 	redis/generate --check
+	docs/generate --check
 
 
 # What a host needs; DESTDIR= for packages.

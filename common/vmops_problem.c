@@ -7,8 +7,8 @@
 
 
 static const vmops_problem_info_t  problems[] = {
-#define VMOPS_PROBLEM(code, status, title, detail)                            \
-    { #code, status, title, detail },
+#define VMOPS_PROBLEM(code, status, title, cause, todo)                       \
+    { #code, status, title, cause " " todo },
 #include "vmops_problems.def"
 #undef VMOPS_PROBLEM
 };

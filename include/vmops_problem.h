@@ -13,7 +13,7 @@
 /* VMOPS_PROBLEM_agent_offline, … */
 
 typedef enum {
-#define VMOPS_PROBLEM(code, status, title, detail)  VMOPS_PROBLEM_##code,
+#define VMOPS_PROBLEM(code, status, title, cause, todo)  VMOPS_PROBLEM_##code,
 #include "vmops_problems.def"
 #undef VMOPS_PROBLEM
     VMOPS_PROBLEM_MAX_

@@ -73,7 +73,7 @@ static const char *const  ngx_vmops_s_kinds[] = {
 };
 static const char *const  ngx_vmops_s_algs[] = { VMOPS_ENVELOPE_ALG, NULL };
 static const char *const  ngx_vmops_s_problems[] = {
-#define VMOPS_PROBLEM(code, status, title, detail)  #code,
+#define VMOPS_PROBLEM(code, status, title, cause, todo)  #code,
 #include "vmops_problems.def"
 #undef VMOPS_PROBLEM
     NULL
