@@ -1,0 +1,167 @@
+# nginx -t explains every wrong directive of both modules: in a wrong block,
+# with a wrong number of arguments, twice, or with a wrong value, each with the
+# directive and the line.  The directives are those of the modules' tables.
+# tags: asan
+
+use strict;
+use warnings;
+
+use File::Temp qw(tempdir);
+
+use VMOps;
+
+my $s = VMOps->stack;
+my $conf = VMOps::slurp($s->node->{conf});
+my ($nginx) = VMOps::slurp('/proc/' . $s->master . '/cmdline')
+    =~ /^nginx: master process (\S+)/;
+my $dir = tempdir('vmops-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
+my $keys = $s->dir . '/keys';
+my ($redis) = $conf =~ /^\s*vmops_redis\s+(.*?);$/m;
+
+# a line that is right, by directive, and values that are not: [arguments, why]
+my @redis = (
+    ['unix:', qr/no path|invalid/], ['127.0.0.1:x', qr/invalid port/],
+    ['127.0.0.1 user=vmops', qr/needs "password_file"/],
+    ['127.0.0.1 name=x', qr/need "tls"/],
+    ['127.0.0.1 colour=red', qr/invalid parameter "colour=red"/],
+    ["127.0.0.1 user=vmops password_file=$dir/none", qr/none" failed/],
+);
+my @number = ((map { [$_, qr/invalid number/] } qw(-1 x 1.5)),
+              map { [$_, qr/value must be between 1 and 1000000/] } 0, 1000001);
+# nginx looks for variables when it has read all lines: which one it was is lost
+my $UNKNOWN = qr/unknown "none" variable/;
+my %of = (
+    agents_ws => { right => '' },
+    agents_ws_keys => { right => $keys, once => 1,
+        wrong => [["$dir/none", qr/open\(\) "\Q$dir\E\/none\/command.key"/]] },
+    agents_ws_ping => { right => '25s', once => 1,
+        wrong => [map { [$_, qr/has to be 1s to 30s|invalid value/] }
+                  qw(0 999ms 31s x)] },
+    agents_ws_redis => { right => $redis, once => 1, wrong => \@redis },
+    vmops_api => { right => '', repeats => 1 },
+    vmops_command_rate => { right => 120, once => 1, wrong => \@number },
+    vmops_keys => { right => $keys, once => 1,
+        wrong => [["$dir/none", qr/open\(\) "\Q$dir\E\/none\/command.key"/]] },
+    vmops_legacy => {
+        right => 'deprecated=2026-01-01T00:00:00Z sunset=2027-01-01T00:00:00Z',
+        wrong => [
+            ['deprecated=now sunset=2027-01-01T00:00:00Z', qr/takes deprecated=/],
+            ['deprecated=2027-01-01T00:00:00Z sunset=2026-01-01T00:00:00Z',
+             qr/a sunset before/]] },
+    vmops_open_commands => { right => 1000, once => 1, wrong => \@number },
+    vmops_principal => { right => 'tenant=a subject=b role=c',
+        wrong => [
+            ['tenant=a subject=b user=c', qr/takes tenant=, subject= and role=/],
+            ['tenant=a tenant=b role=c', qr/names a parameter twice/],
+            ['tenant=a subject=$none role=c', $UNKNOWN]] },
+    vmops_problem => { right => 'on',
+        wrong => [['maybe', qr/it must be "on" or "off"/]] },
+    vmops_public_url => { right => 'https://$host', once => 1,
+        wrong => [['https://$none', $UNKNOWN]] },
+    vmops_redact => { right => 'on',
+        wrong => [['maybe', qr/it must be "on" or "off"/]] },
+    vmops_redis => { right => $redis, once => 1, wrong => \@redis },
+    vmops_request_rate => { right => 600, once => 1, wrong => \@number },
+);
+
+my %table;
+for my $text (map { VMOps::slurp($_) } glob VMOps::top() . '/ngx_*_module/*.c') {
+    $table{$1} = $2 while $text
+        =~ /\{ ngx_string\("(\w+)"\),\s*(NGX_HTTP_[\w|\s]+),/g;
+}
+
+# what nginx -t says, or 'ok'
+sub test_of {
+    my ($text) = @_;
+    open my $fh, '>', "$dir/nginx.conf" or die;
+    print $fh $text;
+    close $fh or die;
+    my $run = run_command([$nginx, '-t', '-p', $s->dir, '-e', "$dir/error.log",
+                           '-c', "$dir/nginx.conf"]);
+    return $run->{exit} ? $run->{err} : 'ok';
+}
+
+# the configuration without the directive's own line, and with these in a block
+sub with_lines {
+    my ($name, $block, @lines) = @_;
+    my $text = $conf =~ s/^\s*$name\s.*;$//mgr;
+    @lines = map { "$_\n" } @lines;
+    my $what = $block eq 'location' ? "location /a-test {\n@lines}\n" : "@lines";
+    $block eq 'main' ? $text =~ s/^(?=events)/$what/m
+        : $block eq 'http' ? $text =~ s/^(http \{\n)/$1$what/m
+        : $text =~ s/^(\s*server \{\n)/$1$what/m
+        or die "no place for $what";
+    return $text;
+}
+
+# the line that it has to name
+sub line_of {
+    my ($text, $line, $nth) = @_;
+    my @lines = split /\n/, $text, -1;
+    my @at = grep { $lines[$_ - 1] =~ /^\s*\Q$line\E/ } 1 .. @lines;
+    return $at[($nth // 1) - 1] // 0;
+}
+
+sub refused {
+    my ($text, $line, $like, $what, $nth) = @_;
+    my $said = test_of($text);
+    like $said, $like, $what;
+    my $at = line_of($text, $line, $nth);
+    like $said, qr/nginx\.conf:$at\b/, 'and where';
+}
+
+for my $name (sort keys %table) {
+    my ($flags, $of) = ($table{$name}, $of{$name});
+    ok $of, "$name is tested" or next;
+    my $right = $of->{right} eq '' ? "$name;" : "$name $of->{right};";
+    my @blocks = ($flags =~ /MAIN_CONF/ ? 'http' : (),
+                  $flags =~ /SRV_CONF/ ? 'server' : (),
+                  $flags =~ /LOC_CONF/ ? 'location' : ());
+    is test_of(with_lines($name, $blocks[0], $right)), 'ok', "$name, as it should be";
+
+    for my $block (qw(main http server location)) {
+        next if grep { $_ eq $block } @blocks;
+        refused(with_lines($name, $block, $right), $right,
+                qr/"$name" directive is not allowed here/, "$name in $block");
+    }
+
+    my $args = $flags =~ /TAKE(\d)/ ? $1 : $flags =~ /FLAG/ ? 1 : 0;
+    my @counts = $flags =~ /1MORE/ ? ("$name;")
+        : ("$name" . ' x' x ($args + 1) . ';', $args ? "$name;" : ());
+    for my $line (@counts) {
+        refused(with_lines($name, $blocks[0], $line), $line,
+                qr/invalid number of arguments in "$name" directive/, $line);
+    }
+
+    if (!$of->{repeats}) {
+        refused(with_lines($name, $blocks[0], $right, $right), $right,
+                qr/"$name" directive is duplicate/, "$name twice", 2);
+    }
+
+    for my $wrong (@{ $of->{wrong} // [] }) {
+        my ($value, $why) = @$wrong;
+        if ($why eq $UNKNOWN) {
+            like test_of(with_lines($name, $blocks[0], "$name $value;")), $why,
+                "$name $value";
+            next;
+        }
+        refused(with_lines($name, $blocks[0], "$name $value;"),
+                "$name $value;", $why, "$name $value");
+    }
+}
+
+# what one needs of another
+for my $case (
+    ['vmops_redis', qr/"vmops_api" is used, but there is no "vmops_redis"/],
+    ['vmops_keys', qr/"vmops_api" is used, but there is no "vmops_keys"/],
+    ['agents_ws_redis', qr/"agents_ws" needs "agents_ws_redis" and/],
+    ['agents_ws_keys', qr/"agents_ws" needs "agents_ws_redis" and/]) {
+    my ($name, $like) = @$case;
+    like test_of($conf =~ s/^\s*$name\s.*;$//mr), $like, "without $name";
+}
+for my $line ('keepalive_timeout 0;', 'post_action /x;') {
+    like test_of(with_lines('nothing', 'location', 'agents_ws;', $line)),
+        qr/"agents_ws" in location "\/a-test" works with neither/, $line;
+}
+
+done_testing;
