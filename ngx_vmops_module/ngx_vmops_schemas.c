@@ -31,7 +31,9 @@ static const char *const  ngx_vmops_s_pairings[] = {
 static const char *const  ngx_vmops_s_agent_states[] = {
     "pending_approval", "offline", "online", "locked", "revoked", NULL
 };
-static const char *const  ngx_vmops_s_platforms[] = { "linux", "windows", NULL };
+static const char *const  ngx_vmops_s_platforms[] = {
+    "linux", "windows", NULL
+};
 static const char *const  ngx_vmops_s_keystores[] = {
     "ok", "unreadable", NULL
 };
