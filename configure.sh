@@ -72,11 +72,14 @@ nginx-dev                  1.22.1  1.22.1-9+deb12u11    file:/usr/share/nginx/sr
 END
     fi
     case $command in
-        test)           cat <<'END' ;;
+        test|check-asan)
+            cat <<'END' ;;
 nodejs                     18      -                    cmd:node            tests: OpenAPI
 npm                        -       -                    cmd:npm             tests: OpenAPI
 python3-prometheus-client  0.9     -                    file:/usr/lib/python3/dist-packages/prometheus_client/parser.py tests: metrics
 END
+    esac
+    case $command in
         fuzz)           cat <<'END' ;;
 clang                      1:11    -                    cmd:clang           fuzzing
 libclang-rt-dev            1:11    -                    cmd:clang           fuzzing
