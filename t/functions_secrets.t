@@ -67,7 +67,7 @@ is $f->call(agent_heartbeat => { agent_id => $other, nonce => 'n1' })->[0],
     'unauthenticated', 'one nonce for all signed calls of an agent';
 is_deeply $f->call(agent_heartbeat => { agent_id => $other, nonce => 'n2',
                                         version => '2.0' }),
-    ['OK', 'offline'], 'a heartbeat does not make an agent online';
+    ['OK', 'offline', ''], 'a heartbeat does not make an agent online';
 
 # rotation
 is rotate(agent_id => $other)->[0], 'not_found', "another agent's secret";
