@@ -177,6 +177,36 @@ is_deeply [map { event($_) } @$entries[-2, -1]], [
 is $made[0][0], $to + 1, 'the chain goes on';
 is_deeply [seal_all()], [], 'and comes to its end';
 
+# functions whose flag says that they never write an entry: nobody seals after
+# them
+
+$f->use_tenant('quiet');
+my $w = $f->world('quiet');
+my $command = $f->submitted;
+my $told = $f->submitted;
+my %as = (agent_id => $w->{agent}, session => $w->{session});
+$f->take;
+$n = fields()->{audit};
+my %quiet = (
+    principal => { pkind => 'token', pkey => 'op', cost => 1, limit => 100 },
+    agent_heartbeat => { agent_id => $w->{agent}, nonce => uuid(),
+        version => '1', routes => '[]', keystore => 'unreadable' },
+    session_status => { %as, routes => '[]', keystore => 'ok', key_id => 'k' },
+    progress => { %as, command_id => $command, accepted_at => 1,
+                  percent => 5, stage => 'x', message => 'x' },
+    log => { %as, command_id => $command, line => ['x'] },
+    untake => { %as, command_id => [$told] },
+    command_verdict => { command_id => $command, verdict => 1 },
+    session_gone => { %as },
+);
+$f->ok_call($_ => $quiet{$_}) for sort { ($a eq 'session_gone')
+    <=> ($b eq 'session_gone') || $a cmp $b } keys %quiet;
+$f->connect_agent($w->{agent}, epoch => 1);
+is_deeply [sort 'session_ready', keys %quiet],
+    [sort grep { $f->{table}{$_}{flags} =~ /_Q$/ && !/^audit_/ }
+     keys %{ $f->{table} }], 'all of them';
+is fields()->{audit}, $n, 'have not written any';
+
 # entries leave with their seal
 
 my $source = do {
