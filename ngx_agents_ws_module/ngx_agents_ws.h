@@ -508,7 +508,7 @@ ngx_int_t ngx_agents_ws_recover(ngx_agents_ws_session_t *s,
 
 void ngx_agents_ws_seal_init(void);
 
-/* the last seal that an agent has seen, if it is another than it was told now */
+/* the last seal an agent has seen, if it is another than it was told now */
 void ngx_agents_ws_witness(ngx_agents_ws_session_t *s,
     const vmops_seal_t *seal);
 

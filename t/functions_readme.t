@@ -26,6 +26,9 @@ my $f = VMOps::Functions->new;
 my $w = $f->world;
 $f->ok_call(beat => { incarnation => 'gw1', ttl_ms => 60_000 });
 $f->ok_call(active_add => { tenant => 'acme' });
+$f->ok_call(unsealed_add => { tenant => 'acme' });
+$f->ok_call(audit_seal => { last => '', seal => '{"from":1,"n":2}', from => 1,
+                            to => 2, id => '1-0' });
 my $sent = $f->submitted;
 $f->take;
 $f->ok_call(log => { agent_id => $w->{agent}, session => $w->{session},
@@ -51,6 +54,7 @@ my @shows = (
     [qr/^status\ndelivered\n.*^\d+ a line of the log\n\Q$queued\E\n\Q$sent\E$/ms,
      'what a record says'],
     [qr/^\Q$sent\E\n1\n2\n\d+\nactive\n2\nacme\n\d+$/, 'what is stuck'],
+    [qr/^12\n2\n\n\{"from":1,"n":2\}\nacme\n\d+$/, 'how far it is sealed'],
     [qr/command\.submitted.*^label\npve\n/ms, 'what happened last'],
 );
 is @recipes, @shows, 'every recipe is known here';
