@@ -46,7 +46,7 @@ function Audit.entries(t, from, last, limit)
     return list, from, true
 end
 
-function F.audit_next(t, a)
+function F.audit_next(t)
     local ms = now()
     local count, sealed, at = fields(t, 'audit', 'sealed', 'sealed_at')
     if num(count) <= num(sealed) then
