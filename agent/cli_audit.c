@@ -327,14 +327,37 @@ verify(verify_t *v, cli_agent_t *a, FILE *file)
 
 
 static int
+verify_open(cli_t *cli, FILE *file)
+{
+    int          rc;
+    verify_t    *v;
+    cli_agent_t  a;
+
+    v = mem_new(sizeof(*v));
+    if (v == NULL) {
+        return cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+    }
+
+    rc = cli_agent_open(&a, cli, CLI_READ);
+    if (rc == EXIT_OK) {
+        rc = verify(v, &a, file);
+        free(v->memory);
+    }
+
+    cli_agent_close(&a);
+    free(v);
+
+    return rc;
+}
+
+
+static int
 audit_verify(cli_t *cli)
 {
     int          rc;
     FILE        *file;
     size_t       n;
-    verify_t    *v;
     const char  *path;
-    cli_agent_t  a;
 
     const cli_option_t  options[] = { { NULL, NULL, NULL } };
 
@@ -352,19 +375,7 @@ audit_verify(cli_t *cli)
         return cli_fail(EXIT_USAGE, "no_file", "The file cannot be read.");
     }
 
-    v = mem_new(sizeof(*v));
-    rc = v != NULL ? cli_agent_open(&a, cli, CLI_READ)
-                   : cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
-
-    if (rc == EXIT_OK) {
-        rc = verify(v, &a, file);
-        free(v->memory);
-    }
-
-    if (v != NULL) {
-        cli_agent_close(&a);
-        free(v);
-    }
+    rc = verify_open(cli, file);
 
     if (file != stdin) {
         fclose(file);

@@ -2,6 +2,7 @@
 # changed: what was done, by whom, to which one; what is refused changes nothing
 # and is not there; and nothing that opens a door is in an entry.  The routes are
 # those of the route table: a new one that changes something needs a case here.
+# tags: asan
 
 use strict;
 use warnings;

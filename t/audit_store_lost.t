@@ -2,6 +2,7 @@
 # and shown to an agent: the log says so and goes on, sealed in time; an agent
 # that verifies it says that it is whole but for that, and no other change of
 # it passes as such a loss.
+# tags: asan
 
 use strict;
 use warnings;
