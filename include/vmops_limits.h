@@ -114,6 +114,7 @@
 #define VMOPS_SESSION_ABSOLUTE_S      43200
 #define VMOPS_SESSION_IDLE_S          1800
 #define VMOPS_TOKENS_PER_TENANT       1000
+#define VMOPS_SESSIONS_PER_TOKEN      100     /* the oldest ends */
 
 /* agent channel (docs/agent-channel.md) */
 
@@ -208,6 +209,7 @@
 #define VMOPS_SWEEP_MS                2000
 #define VMOPS_SWEEP_TENANTS           256     /* leased at once */
 #define VMOPS_SWEEP_STEP              200     /* records of one call */
+#define VMOPS_PURGE_STEP              500     /* keys looked at by one call */
 #define VMOPS_ACTIVE_CACHE_S          60
 #define VMOPS_STORE_LAG_MS            3000    /* a fail-over loses less */
 #define VMOPS_REVOKE_AGAIN_MS         3000

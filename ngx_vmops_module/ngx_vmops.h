@@ -116,6 +116,7 @@ typedef enum {
 typedef enum {
     NGX_VMOPS_NOBODY = 0,
     NGX_VMOPS_TOKEN,
+    NGX_VMOPS_SESSION,             /* a console's: a cookie */
     NGX_VMOPS_VAR,                 /* nginx's variables: vmops_principal */
     NGX_VMOPS_PLATFORM,
     NGX_VMOPS_AGENT
@@ -145,7 +146,10 @@ typedef struct {
     vmops_span_t               subject;
     vmops_span_t               role_name;
     vmops_span_t               actor;          /* for the audit */
+    vmops_span_t               csrf;           /* a session's */
+    vmops_span_t               cohort;         /* the tenant's */
 
+    vmops_flag_value_e         flags[VMOPS_FLAGS];  /* of the tenant itself */
     int64_t                    expires_ms;     /* 0: never */
     uint8_t                    ed_pk[32];      /* an agent's */
 
@@ -251,7 +255,20 @@ void ngx_vmops_begin(ngx_vmops_op_t *op);
 
 void ngx_vmops_authenticate(ngx_vmops_op_t *op, ngx_vmops_step_pt next);
 
+/* the claim of a token's text: NGX_OK, or NGX_ERROR: it has no such form */
+ngx_int_t ngx_vmops_token_claim(ngx_vmops_claim_t *claim, char *lookup,
+    vmops_span_t text);
+
 vmops_span_t ngx_vmops_nonce(ngx_vmops_op_t *op);
+
+
+/* session: the console's cookie, and what has to come with it */
+
+/* NGX_OK, NGX_DECLINED: there is none, NGX_ERROR: it is of no use */
+ngx_int_t ngx_vmops_session_cookie(ngx_http_request_t *r, vmops_span_t *value);
+
+/* whether a request that changes something comes from the console itself */
+ngx_uint_t ngx_vmops_session_same_site(ngx_vmops_op_t *op);
 
 
 /* principal: the cache of records.  get and renew end the step */
@@ -276,6 +293,9 @@ ngx_vmops_who_e ngx_vmops_role(vmops_span_t name);
 vmops_span_t ngx_vmops_kind_name(ngx_vmops_kind_e kind);
 ngx_vmops_function_e ngx_vmops_kind_function(ngx_vmops_kind_e kind);
 ngx_int_t ngx_vmops_claim_verify(ngx_vmops_claim_t *claim, redisReply *record);
+
+/* a flag as it is now for the principal's tenant */
+ngx_uint_t ngx_vmops_flag(ngx_vmops_principal_t *p, vmops_flag_e flag);
 
 /* with one reference */
 ngx_vmops_principal_t *ngx_vmops_principal_make(ngx_vmops_claim_t *claim,

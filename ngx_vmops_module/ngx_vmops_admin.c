@@ -3,6 +3,7 @@
 
 
 #include "ngx_vmops_routes.h"
+#include "ngx_vmops_sweep.h"
 #include "ngx_vmops_tokens.h"
 
 
@@ -31,6 +32,8 @@ static ngx_int_t ngx_vmops_tenants_gone(ngx_vmops_op_t *op, ngx_int_t code,
     redisReply *reply);
 static void ngx_vmops_tenants_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply);
+static void ngx_vmops_tenant_swept(ngx_vmops_op_t *op, redisReply *reply);
+static void ngx_vmops_tenant_deleted(ngx_vmops_op_t *op, redisReply *reply);
 static void ngx_vmops_tenant_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *record);
 static ngx_uint_t ngx_vmops_flags_args(ngx_vmops_op_t *op, const char *prefix,
@@ -328,6 +331,38 @@ ngx_vmops_tenant_patch(ngx_vmops_op_t *op)
     op->draw = ngx_vmops_tenant_draw;
 
     ngx_vmops_call(op, NGX_VMOPS_FN_tenant_set, ngx_vmops_answer_item, args, n);
+}
+
+
+/*
+ * The sweep first: it goes on with what this worker does not end, and passes
+ * over a tenant that is not to be deleted.
+ */
+
+void
+ngx_vmops_tenant_delete(ngx_vmops_op_t *op)
+{
+    ngx_vmops_invoke(op, active_add, ngx_vmops_tenant_swept, op->tenant);
+}
+
+
+static void
+ngx_vmops_tenant_swept(ngx_vmops_op_t *op, redisReply *reply)
+{
+    ngx_vmops_invoke(op, tenant_delete, ngx_vmops_tenant_deleted,
+                     op->principal->actor);
+}
+
+
+static void
+ngx_vmops_tenant_deleted(ngx_vmops_op_t *op, redisReply *reply)
+{
+    ngx_vmops_purge(op->tenant);
+
+    op->status = NGX_HTTP_ACCEPTED;
+    op->draw = ngx_vmops_tenant_draw;
+
+    ngx_vmops_answer_item(op, reply);
 }
 
 

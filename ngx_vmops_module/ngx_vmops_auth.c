@@ -1,8 +1,9 @@
 
 /*
- * Who asks (docs/rest-api.md, Principals): an agent's signature (RFC 9421),
- * nginx's variables where the location says so, or a bearer token.  A request
- * is one of them, in this order; another credential beside it is not looked at.
+ * Who asks (docs/principals.md): an agent's signature (RFC 9421), nginx's
+ * variables where the location says so, a bearer token, or the console's
+ * cookie.  A request is one of them, in this order; another credential beside
+ * it is not looked at.
  */
 
 
@@ -15,6 +16,7 @@ static void ngx_vmops_auth_agent_known(ngx_vmops_op_t *op);
 static void ngx_vmops_auth_vars(ngx_vmops_op_t *op,
     ngx_vmops_principal_conf_t *pc);
 static void ngx_vmops_auth_token(ngx_vmops_op_t *op);
+static void ngx_vmops_auth_session(ngx_vmops_op_t *op);
 static vmops_span_t ngx_vmops_target_uri(ngx_http_request_t *r);
 
 
@@ -42,8 +44,11 @@ ngx_vmops_authenticate(ngx_vmops_op_t *op, ngx_vmops_step_pt next)
     } else if (vlcf->principal) {
         ngx_vmops_auth_vars(op, vlcf->principal);
 
-    } else {
+    } else if (r->headers_in.authorization) {
         ngx_vmops_auth_token(op);
+
+    } else {
+        ngx_vmops_auth_session(op);
     }
 }
 
@@ -204,18 +209,9 @@ ngx_vmops_auth_token(ngx_vmops_op_t *op)
     char                 lookup[VMOPS_LOOKUP_TEXT + 1];
     ngx_str_t           *value;
     vmops_span_t         text;
-    vmops_token_t        token;
     ngx_vmops_claim_t    claim;
-    ngx_http_request_t  *r;
 
-    r = op->request;
-
-    if (r->headers_in.authorization == NULL) {
-        ngx_vmops_problem(op, VMOPS_PROBLEM_unauthenticated);
-        return;
-    }
-
-    value = &r->headers_in.authorization->value;
+    value = &op->request->headers_in.authorization->value;
 
     if (value->len < sizeof("Bearer ") || value->len > VMOPS_BEARER_MAX
         || ngx_strncasecmp(value->data, (u_char *) "Bearer ",
@@ -229,7 +225,49 @@ ngx_vmops_auth_token(ngx_vmops_op_t *op)
     text = vmops_span(value->data + sizeof("Bearer ") - 1,
                       value->len - (sizeof("Bearer ") - 1));
 
+    if (ngx_vmops_token_claim(&claim, lookup, text) != NGX_OK) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_unauthenticated);
+        return;
+    }
+
+    ngx_vmops_principal_get(op, &claim, op->admit);
+}
+
+
+/* lookup has VMOPS_LOOKUP_TEXT + 1 bytes, and the claim points into it */
+
+ngx_int_t
+ngx_vmops_token_claim(ngx_vmops_claim_t *claim, char *lookup,
+    vmops_span_t text)
+{
+    vmops_token_t  token;
+
     if (vmops_token_parse(&token, text) != 0) {
+        return NGX_ERROR;
+    }
+
+    vmops_lookup_text(lookup, ngx_vmops_worker.conf->pepper, text);
+
+    ngx_memzero(claim, sizeof(ngx_vmops_claim_t));
+
+    claim->kind = token.platform ? NGX_VMOPS_PLATFORM : NGX_VMOPS_TOKEN;
+    claim->tenant = token.tenant;
+    claim->key = vmops_span(lookup, VMOPS_LOOKUP_TEXT);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_vmops_auth_session(ngx_vmops_op_t *op)
+{
+    char               lookup[VMOPS_LOOKUP_TEXT + 1];
+    vmops_span_t       text, tenant;
+    ngx_vmops_claim_t  claim;
+
+    if (ngx_vmops_session_cookie(op->request, &text) != NGX_OK
+        || vmops_cookie_parse(&tenant, text) != 0)
+    {
         ngx_vmops_problem(op, VMOPS_PROBLEM_unauthenticated);
         return;
     }
@@ -238,8 +276,8 @@ ngx_vmops_auth_token(ngx_vmops_op_t *op)
 
     ngx_memzero(&claim, sizeof(ngx_vmops_claim_t));
 
-    claim.kind = token.platform ? NGX_VMOPS_PLATFORM : NGX_VMOPS_TOKEN;
-    claim.tenant = token.tenant;
+    claim.kind = NGX_VMOPS_SESSION;
+    claim.tenant = tenant;
     claim.key = vmops_span(lookup, VMOPS_LOOKUP_TEXT);
 
     ngx_vmops_principal_get(op, &claim, op->admit);

@@ -6,7 +6,7 @@
  */
 
 
-#include "ngx_vmops_routes.h"
+#include "ngx_vmops_openapi.h"
 
 
 static void ngx_vmops_admit(ngx_vmops_op_t *op);
@@ -15,6 +15,7 @@ static void ngx_vmops_not_allowed(ngx_vmops_op_t *op, ngx_uint_t methods);
 static ngx_uint_t ngx_vmops_has_body(ngx_http_request_t *r);
 static ngx_uint_t ngx_vmops_media_ok(ngx_http_request_t *r);
 static void ngx_vmops_parse(ngx_vmops_op_t *op);
+static void ngx_vmops_run(ngx_vmops_op_t *op);
 
 
 static const struct {
@@ -33,9 +34,17 @@ static const struct {
 void
 ngx_vmops_begin(ngx_vmops_op_t *op)
 {
+    ngx_uint_t  methods;
+
     op->route = ngx_vmops_route_find(op);
 
-    if (op->route && op->route->who == NGX_VMOPS_FOR_ANYONE) {
+    /* what anybody may, or a path of which anybody may know the methods */
+
+    if (op->route
+        && (op->route->who == NGX_VMOPS_FOR_ANYONE
+            || ngx_vmops_route_choose(op->route, op->request->method, NULL,
+                                      &methods)))
+    {
         ngx_vmops_choose(op);
         return;
     }
@@ -56,6 +65,11 @@ ngx_vmops_admit(ngx_vmops_op_t *op)
         /* whatever the request says: the keys are those of its principal */
 
         op->tenant = ngx_vmops_dup(op->request->pool, p->tenant);
+
+        if (p->kind == NGX_VMOPS_SESSION && !ngx_vmops_session_same_site(op)) {
+            ngx_vmops_problem(op, VMOPS_PROBLEM_csrf);
+            return;
+        }
 
         if (p->suspended) {
             ngx_vmops_problem(op, VMOPS_PROBLEM_tenant_suspended);
@@ -111,7 +125,7 @@ ngx_vmops_choose(ngx_vmops_op_t *op)
     if (route->body == NULL
         || (route->body->optional && !ngx_vmops_has_body(r)))
     {
-        route->handler(op);
+        ngx_vmops_run(op);
         return;
     }
 
@@ -247,6 +261,22 @@ ngx_vmops_parse(ngx_vmops_op_t *op)
     {
         ngx_vmops_problem_at(op, VMOPS_PROBLEM_invalid_params, err.pointer,
                              vmops_json_error_name(err.code));
+        return;
+    }
+
+    ngx_vmops_run(op);
+}
+
+
+static void
+ngx_vmops_run(ngx_vmops_op_t *op)
+{
+    /* the command bus' own flag is one of the gates of a submission */
+
+    if (op->route->operation->flag == VMOPS_FLAG_SECRETS_E2E
+        && !ngx_vmops_flag(op->principal, VMOPS_FLAG_SECRETS_E2E))
+    {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_feature_disabled);
         return;
     }
 

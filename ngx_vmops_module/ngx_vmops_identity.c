@@ -1,6 +1,6 @@
 
 /*
- * The five kinds of principals, and what their records say.  A record under a
+ * The six kinds of principals, and what their records say.  A record under a
  * MAC that does not hold is nobody's.
  */
 
@@ -8,6 +8,8 @@
 #include "ngx_vmops.h"
 
 
+static void ngx_vmops_principal_flags(ngx_vmops_principal_t *p,
+    redisReply *tenant, const char *prefix);
 static void ngx_vmops_append(u_char **p, vmops_span_t *to, const char *prefix,
     vmops_span_t from);
 
@@ -24,6 +26,8 @@ static const struct {
     { "", "", 0, 0, "" },
     { "token", "token:", NGX_VMOPS_FN_principal, VMOPS_RECORD_token,
       "tokens" },
+    { "session", "", NGX_VMOPS_FN_principal, VMOPS_RECORD_session,
+      "sessions" },
     { "var", "user:", NGX_VMOPS_FN_principal, 0, "" },
     { "platform", "platform:", NGX_VMOPS_FN_platform_principal,
       VMOPS_RECORD_platform_token, "tokens" },
@@ -95,15 +99,21 @@ ngx_vmops_principal_make(ngx_vmops_claim_t *claim, redisReply *record,
 {
     u_char                 *last;
     const char             *prefix;
-    vmops_span_t            id, subject, role;
+    vmops_span_t            id, subject, role, csrf, cohort;
     ngx_vmops_principal_t  *p;
+
+    /* a session acts in the name of the token that it was opened with */
 
     id = claim->kind == NGX_VMOPS_VAR ? claim->subject
          : claim->kind == NGX_VMOPS_AGENT ? claim->key
+         : claim->kind == NGX_VMOPS_SESSION ? ngx_vmops_field(record, "subject")
          : ngx_vmops_field(record, "token_id");
 
     subject = ngx_vmops_field(record, "subject");
     role = ngx_vmops_field(record, "role");
+    csrf = ngx_vmops_field(record, "csrf");
+    cohort = ngx_vmops_field(tenant, claim->kind == NGX_VMOPS_AGENT
+                                     ? "tenant_cohort" : "cohort");
 
     if (claim->kind == NGX_VMOPS_VAR) {
         subject = claim->subject;
@@ -113,7 +123,7 @@ ngx_vmops_principal_make(ngx_vmops_claim_t *claim, redisReply *record,
     p = ngx_calloc(sizeof(ngx_vmops_principal_t) + claim->tenant.n
                    + claim->key.n + sizeof("platform:") + id.n
                    + sizeof("platform:") + id.n + subject.n
-                   + sizeof("platform_admin"),
+                   + sizeof("platform_admin") + csrf.n + cohort.n,
                    ngx_vmops_worker.log);
     if (p == NULL) {
         return NULL;
@@ -128,6 +138,7 @@ ngx_vmops_principal_make(ngx_vmops_claim_t *claim, redisReply *record,
         p->role = NGX_VMOPS_FOR_AGENT;
         p->revoked = ngx_vmops_field_is(record, "revoked", "1");
         p->suspended = !ngx_vmops_field_is(tenant, "tenant_status", "active");
+        ngx_vmops_principal_flags(p, tenant, "tenant_");
 
         if (vmops_b64u_decode_exact(p->ed_pk, 32,
                                     ngx_vmops_field(record, "ed_pk"))
@@ -144,10 +155,11 @@ ngx_vmops_principal_make(ngx_vmops_claim_t *claim, redisReply *record,
                   ? NGX_VMOPS_FOR_PLATFORM : NGX_VMOPS_FOR_ANYONE;
         break;
 
-    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_VAR */
+    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_SESSION, NGX_VMOPS_VAR */
         p->role = ngx_vmops_role(role);
         p->expires_ms = ngx_vmops_field_int(record, "expires_at");
         p->suspended = !ngx_vmops_field_is(tenant, "status", "active");
+        ngx_vmops_principal_flags(p, tenant, "");
     }
 
     prefix = ngx_vmops_kinds[claim->kind].actor;
@@ -161,8 +173,56 @@ ngx_vmops_principal_make(ngx_vmops_claim_t *claim, redisReply *record,
                      subject.n ? subject : id);
     ngx_vmops_append(&last, &p->role_name, ngx_vmops_roles[p->role],
                      vmops_span("", 0));
+    ngx_vmops_append(&last, &p->csrf, "", csrf);
+    ngx_vmops_append(&last, &p->cohort, "", cohort);
 
     return p;
+}
+
+
+/* what the tenant's record says of flags, under the names it has here */
+
+static void
+ngx_vmops_principal_flags(ngx_vmops_principal_t *p, redisReply *tenant,
+    const char *prefix)
+{
+    u_char         name[64];
+    vmops_flag_e   flag;
+    vmops_span_t   value;
+
+    for (flag = 0; flag < VMOPS_FLAGS; flag++) {
+
+        ngx_snprintf(name, sizeof(name), "%sflag:%V%Z", prefix,
+                     vmops_beat_flag_name(flag));
+
+        value = ngx_vmops_field(tenant, (char *) name);
+
+        if (value.n) {
+            p->flags[flag] = vmops_span_is(value, "1") ? VMOPS_FLAG_TRUE
+                                                       : VMOPS_FLAG_FALSE;
+        }
+    }
+}
+
+
+/* tenant beats cohort beats global; on where nobody said anything */
+
+ngx_uint_t
+ngx_vmops_flag(ngx_vmops_principal_t *p, vmops_flag_e flag)
+{
+    ngx_str_t           cohort;
+    vmops_flag_value_e  value;
+
+    value = p->flags[flag];
+
+    if (value == VMOPS_FLAG_UNSET) {
+        cohort.data = (u_char *) p->cohort.p;
+        cohort.len = p->cohort.n;
+
+        value = vmops_beat_flag(ngx_vmops_worker.beat, &cohort, flag);
+    }
+
+    return value != VMOPS_FLAG_FALSE;
 }
 
 

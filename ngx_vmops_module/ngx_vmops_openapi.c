@@ -385,8 +385,9 @@ ngx_vmops_draw_call(vmops_jw_t *w, ngx_vmops_call_t *call)
         vmops_jw_kcstr(w, "summary", o->summary);
     }
 
-    if (o->flag) {
-        vmops_jw_kcstr(w, "x-vmops-flag", o->flag);
+    if (o->flag != NGX_VMOPS_NO_FLAG) {
+        vmops_jw_kcstr(w, "x-vmops-flag",
+                       (char *) vmops_beat_flag_name(o->flag)->data);
     }
 
     ngx_vmops_draw_security(w, call);
@@ -465,6 +466,19 @@ ngx_vmops_draw_security(vmops_jw_t *w, ngx_vmops_call_t *call)
 
         vmops_jw_obj(w);
         vmops_jw_key(w, who == NGX_VMOPS_FOR_AGENT ? "signature" : "bearer");
+        vmops_jw_arr(w);
+        vmops_jw_cstr(w, ngx_vmops_whos[who]);
+        vmops_jw_arr_end(w);
+        vmops_jw_obj_end(w);
+
+        if (who > NGX_VMOPS_FOR_OWNER) {
+            continue;
+        }
+
+        /* a session has the role of the token it was opened with */
+
+        vmops_jw_obj(w);
+        vmops_jw_key(w, "session");
         vmops_jw_arr(w);
         vmops_jw_cstr(w, ngx_vmops_whos[who]);
         vmops_jw_arr_end(w);
@@ -735,6 +749,12 @@ ngx_vmops_call_problems(const ngx_vmops_route_t *route, u_char *set)
         if (route->who == NGX_VMOPS_FOR_AGENT) {
             set[VMOPS_PROBLEM_agent_revoked] = 1;
         }
+
+        if (route->who <= NGX_VMOPS_FOR_OWNER
+            && route->method != NGX_HTTP_GET)
+        {
+            set[VMOPS_PROBLEM_csrf] = 1;
+        }
     }
 
     if (route->body) {
@@ -748,7 +768,9 @@ ngx_vmops_call_problems(const ngx_vmops_route_t *route, u_char *set)
         }
     }
 
-    if (strchr(route->path, '{') && o->flag == NULL) {
+    if (strchr(route->path, '{')
+        && strstr(route->path, NGX_VMOPS_ACTION_PATH) == NULL)
+    {
         set[VMOPS_PROBLEM_not_found] = 1;
     }
 
@@ -770,7 +792,7 @@ ngx_vmops_call_problems(const ngx_vmops_route_t *route, u_char *set)
         set[VMOPS_PROBLEM_idempotency_mismatch] = 1;
     }
 
-    if (o->flag) {
+    if (o->flag != NGX_VMOPS_NO_FLAG) {
         set[VMOPS_PROBLEM_feature_disabled] = 1;
     }
 }
@@ -870,6 +892,10 @@ ngx_vmops_draw_components(vmops_jw_t *w)
     static const char  security[] =
         "{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\","
         "\"description\":\"An API token\"},"
+        "\"session\":{\"type\":\"apiKey\",\"in\":\"cookie\","
+        "\"name\":\"__Host-vmops\",\"description\":\"The console's; any call "
+        "but GET needs Sec-Fetch-Site: same-origin or the Origin, and the "
+        "session's csrf in X-CSRF-Token\"},"
         "\"signature\":{\"type\":\"apiKey\",\"in\":\"header\","
         "\"name\":\"Signature\",\"description\":\"An agent's: RFC 9421 with "
         "Signature-Input and Content-Digest\"}}";

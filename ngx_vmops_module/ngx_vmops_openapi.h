@@ -25,6 +25,7 @@
     X(vms,      "The VM registry")                                            \
     X(secrets,  "Secrets as ciphertext, and what uses them")                  \
     X(commands, "The command bus")                                            \
+    X(console,  "The console's session")                                      \
     X(service,  "Health and this document")
 
 /* X(name of the schema, its fields) */
@@ -39,6 +40,7 @@
     X(License,       license)                                                 \
     X(Token,         token)                                                   \
     X(NewToken,      new_token)                                               \
+    X(Session,       session)                                                 \
     X(Seal,          seal)                                                    \
     X(AuditPage,     audit_page)                                              \
     X(NewPairing,    new_pairing)                                             \
@@ -120,11 +122,13 @@ typedef struct {
 } ngx_vmops_answer_info_t;
 
 
+#define NGX_VMOPS_NO_FLAG  VMOPS_FLAGS
+
 struct ngx_vmops_operation_s {
     const char                *name;           /* of the handler */
     ngx_vmops_tag_e            tag;
     const char                *summary;
-    const char                *flag;           /* NULL: none */
+    ngx_uint_t                 flag;           /* vmops_flag_e, or NO_FLAG */
     ngx_uint_t                 params;
     ngx_vmops_answer_info_t    answers[NGX_VMOPS_ANSWERS_MAX + 1];
     /* one more than the problem; 0: the last one was before */

@@ -162,7 +162,8 @@ ngx_vmops_pairing_failed(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
     p->refused = code;
 
     ngx_vmops_invoke(op, selector_drop, ngx_vmops_pairing_dropped,
-                     vmops_span(p->code, VMOPS_PAIRING_SELECTOR));
+                     vmops_span(p->code, VMOPS_PAIRING_SELECTOR), op->tenant,
+                     p->id);
 
     return NGX_OK;
 }
@@ -233,5 +234,5 @@ static void
 ngx_vmops_pairing_deleted(ngx_vmops_op_t *op, redisReply *reply)
 {
     ngx_vmops_invoke(op, selector_drop, ngx_vmops_no_content,
-                     ngx_vmops_item_text(reply, 1));
+                     ngx_vmops_item_text(reply, 1), op->tenant, op->path[0]);
 }

@@ -358,7 +358,7 @@ ngx_vmops_entry_ask(ngx_vmops_entry_t *e)
         args[n++] = ngx_vmops_live();
         break;
 
-    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_VAR */
+    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_SESSION, NGX_VMOPS_VAR */
         args[n++] = ngx_vmops_kind_name(e->claim.kind);
         args[n++] = e->claim.key;
         args[n++] = e->claim.subject;
@@ -489,7 +489,7 @@ ngx_vmops_entry_read(ngx_vmops_entry_t *e, redisReply *reply)
         e->reset = ngx_current_msec + ngx_vmops_item_int(reply, 3);
         break;
 
-    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_VAR */
+    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_SESSION, NGX_VMOPS_VAR */
         tenant = ngx_vmops_item(reply, 2);
         e->used = ngx_vmops_item_int(reply, 3);
         e->reset = ngx_current_msec + ngx_vmops_item_int(reply, 4);

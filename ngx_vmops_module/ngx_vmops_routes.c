@@ -50,10 +50,10 @@ const ngx_vmops_body_t  ngx_vmops_no_body = { .optional = 1 };
 
 /* what the API document says of each handler */
 
-#define NGX_VMOPS_NAME_NONE                       NULL
-#define NGX_VMOPS_NAME_AGENT_COMMAND_BUS_ENABLED  "AGENT_COMMAND_BUS_ENABLED"
-#define NGX_VMOPS_NAME_SECRETS_E2E_ENABLED        "SECRETS_E2E_ENABLED"
-#define NGX_VMOPS_NAME_INFRA_LEGACY_ADMIN_ONLY    "INFRA_LEGACY_ADMIN_ONLY"
+#define NGX_VMOPS_FLAG_NONE                       NGX_VMOPS_NO_FLAG
+#define NGX_VMOPS_FLAG_AGENT_COMMAND_BUS_ENABLED  VMOPS_FLAG_COMMAND_BUS
+#define NGX_VMOPS_FLAG_SECRETS_E2E_ENABLED        VMOPS_FLAG_SECRETS_E2E
+#define NGX_VMOPS_FLAG_INFRA_LEGACY_ADMIN_ONLY    VMOPS_FLAG_LEGACY_ADMIN_ONLY
 
 enum { VMOPS_PROBLEM_NONE = -1 };
 
@@ -64,7 +64,7 @@ enum { VMOPS_PROBLEM_NONE = -1 };
 #define NGX_VMOPS_OPERATION(handler, tag, summary, flag, params, answers,     \
     problems)                                                                 \
     static const ngx_vmops_operation_t  ngx_vmops_operation_##handler = {     \
-        #handler, NGX_VMOPS_TAG_##tag, summary, NGX_VMOPS_NAME_##flag,        \
+        #handler, NGX_VMOPS_TAG_##tag, summary, NGX_VMOPS_FLAG_##flag,        \
         params, { answers { 0 } }, { problems 0 }                             \
     };
 
@@ -95,6 +95,8 @@ const ngx_vmops_route_t  ngx_vmops_routes[] = {
                     ngx_vmops_tenant_get),
     NGX_VMOPS_ROUTE(PATCH, "/admin/tenants/{tenant}", PLATFORM,
                     &ngx_vmops_tenant_patch_body, ngx_vmops_tenant_patch),
+    NGX_VMOPS_ROUTE(DELETE, "/admin/tenants/{tenant}", PLATFORM, NULL,
+                    ngx_vmops_tenant_delete),
 
     NGX_VMOPS_ROUTE(POST, "/admin/tenants/{tenant}/owner-tokens", PLATFORM,
                     &ngx_vmops_owner_token_body, ngx_vmops_owner_token_create),
@@ -133,6 +135,14 @@ const ngx_vmops_route_t  ngx_vmops_routes[] = {
 
     NGX_VMOPS_ROUTE(DELETE, "/tokens/{uuid}", OWNER, NULL,
                     ngx_vmops_token_delete),
+
+    /* the console: signs in with a token */
+
+    NGX_VMOPS_ROUTE(GET, "/session", VIEWER, NULL, ngx_vmops_session_get),
+    NGX_VMOPS_ROUTE(POST, "/session", ANYONE, &ngx_vmops_session_body,
+                    ngx_vmops_session_create),
+    NGX_VMOPS_ROUTE(DELETE, "/session", VIEWER, NULL,
+                    ngx_vmops_session_delete),
 
     /* agents */
 

@@ -87,6 +87,7 @@ void ngx_vmops_tenant_create(ngx_vmops_op_t *op);
 void ngx_vmops_tenant_list(ngx_vmops_op_t *op);
 void ngx_vmops_tenant_get(ngx_vmops_op_t *op);
 void ngx_vmops_tenant_patch(ngx_vmops_op_t *op);
+void ngx_vmops_tenant_delete(ngx_vmops_op_t *op);
 void ngx_vmops_owner_token_create(ngx_vmops_op_t *op);
 void ngx_vmops_flags_get(ngx_vmops_op_t *op);
 void ngx_vmops_flags_put(ngx_vmops_op_t *op);
@@ -112,6 +113,12 @@ void ngx_vmops_token_list(ngx_vmops_op_t *op);
 void ngx_vmops_token_delete(ngx_vmops_op_t *op);
 
 extern const ngx_vmops_body_t  ngx_vmops_token_body;
+
+void ngx_vmops_session_create(ngx_vmops_op_t *op);
+void ngx_vmops_session_get(ngx_vmops_op_t *op);
+void ngx_vmops_session_delete(ngx_vmops_op_t *op);
+
+extern const ngx_vmops_body_t  ngx_vmops_session_body;
 
 void ngx_vmops_pairing_create(ngx_vmops_op_t *op);
 void ngx_vmops_pairing_get(ngx_vmops_op_t *op);

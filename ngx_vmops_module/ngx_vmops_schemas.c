@@ -17,7 +17,7 @@ static const char *const  ngx_vmops_s_cohorts[] = {
     "internal", "beta", "production", NULL
 };
 static const char *const  ngx_vmops_s_tenant_states[] = {
-    "active", "suspended", NULL
+    "active", "suspended", "deleting", NULL
 };
 static const char *const  ngx_vmops_s_licenses[] = {
     "active", "grace", "expired", NULL
@@ -202,6 +202,20 @@ NGX_VMOPS_FIELDS(new_token) = {
     NGX_VMOPS_TEXT_S("name", 0, VMOPS_NAME_MAX),
     NGX_VMOPS_ENUM_S("role", 0, roles),
     NGX_VMOPS_S("expires_at", NULLABLE, TIME)
+};
+
+NGX_VMOPS_FIELDS(session_flags) = {
+    NGX_VMOPS_BOOL_S("AGENT_COMMAND_BUS_ENABLED", 0),
+    NGX_VMOPS_BOOL_S("SECRETS_E2E_ENABLED", 0),
+    NGX_VMOPS_BOOL_S("INFRA_LEGACY_ADMIN_ONLY", 0)
+};
+
+NGX_VMOPS_FIELDS(session) = {
+    NGX_VMOPS_S("tenant", 0, TENANT),
+    NGX_VMOPS_S("subject", 0, SUBJECT),
+    NGX_VMOPS_ENUM_S("role", 0, roles),
+    NGX_VMOPS_S("csrf", NULLABLE, B64U),
+    NGX_VMOPS_OBJECT_S("flags", 0, session_flags)
 };
 
 NGX_VMOPS_FIELDS(seal) = {

@@ -164,9 +164,12 @@ ngx_vmops_sweep_done(void *data, redisReply *reply)
     name = vmops_span(a->name, a->len);
     code = ngx_vmops_store_code(reply);
 
-    if ((code == NGX_VMOPS_STORE_OK && ngx_vmops_item_int(reply, 1) == 0
-         && ngx_vmops_item_int(reply, 2) > VMOPS_ACTIVE_KEEP_MS)
-        || code == VMOPS_PROBLEM_not_found)
+    if (code == NGX_VMOPS_STORE_OK && ngx_vmops_item_int(reply, 3)) {
+        ngx_vmops_purge(name);
+
+    } else if ((code == NGX_VMOPS_STORE_OK && ngx_vmops_item_int(reply, 1) == 0
+                && ngx_vmops_item_int(reply, 2) > VMOPS_ACTIVE_KEEP_MS)
+               || code == VMOPS_PROBLEM_not_found)
     {
         (void) ngx_vmops_store_call(NGX_VMOPS_FN_active_drop,
                                     vmops_span("", 0), &name, 1, NULL, NULL);

@@ -1,5 +1,8 @@
 
-/* what workers do by themselves: the sweep, and revocations a second time */
+/*
+ * What workers do by themselves: the sweep, the end of tenants, and revocations
+ * a second time.
+ */
 
 
 #ifndef _NGX_VMOPS_SWEEP_H_INCLUDED_
@@ -16,6 +19,9 @@ ngx_int_t ngx_vmops_sweep_init(void);
 
 /* before a submit: lists the tenant for the sweep, unless that is known */
 void ngx_vmops_sweep_active(vmops_span_t tenant);
+
+/* goes on with the end of a tenant that has been deleted */
+void ngx_vmops_purge(vmops_span_t tenant);
 
 /* calls a tenant's function in VMOPS_REVOKE_AGAIN_MS, too; copies it all */
 void ngx_vmops_again(ngx_vmops_function_e fn, vmops_span_t tenant,

@@ -34,11 +34,12 @@ sub allows {
 # nginx
 allows('vmops', 'yes', ['PING'], ['CLIENT', 'SETNAME', 'w'],
        ['FCALL_RO', 'vmops_version', 1, 'platform/{p}'],
-       ['SSUBSCRIBE', $f->key('live')], ['SUNSUBSCRIBE', $f->key('live')]);
+       ['SSUBSCRIBE', $f->key('live')], ['SUNSUBSCRIBE', $f->key('live')],
+       ['SCAN', 0]);    # of what is deleted: names, no content
 allows('vmops', 'no', ['EVAL', 'return 1', 0], ['EVALSHA', 'x', 0],
        ['SCRIPT', 'FLUSH'], ['FUNCTION', 'LIST'], ['FUNCTION', 'FLUSH'],
        ['FUNCTION', 'LOAD', 'x'], ['CONFIG', 'GET', '*'], ['ACL', 'LIST'],
-       ['KEYS', '*'], ['SCAN', 0], ['FLUSHALL'], ['MONITOR'], ['SHUTDOWN'],
+       ['KEYS', '*'], ['FLUSHALL'], ['MONITOR'], ['SHUTDOWN'],
        ['GET', 'other'],
        ['FCALL', 'vmops_beat', 1, 'elsewhere', '', ''],
        ['SSUBSCRIBE', 'elsewhere'], ['SUBSCRIBE', $f->key('live')],

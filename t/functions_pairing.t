@@ -149,7 +149,9 @@ is_deeply $f->call(selector_set => { tenant => 'acme', pairing_id => $one,
 is $f->call(selector_set => { tenant => 'b', pairing_id => $one,
                               ttl_ms => 1000 })->[0], 'conflict', 'taken';
 is_deeply $f->call('selector_get'), ['OK', 'acme', $one], 'whose it is';
-$f->ok_call('selector_drop');
+$f->ok_call(selector_drop => { tenant => 'acme', pairing_id => uuid() });
+is $f->call('selector_get')->[0], 'OK', 'not by another pairing';
+$f->ok_call(selector_drop => { tenant => 'acme', pairing_id => $one });
 is $f->call('selector_get')->[0], 'not_found', 'freed';
 
 # ten failed tries of an address

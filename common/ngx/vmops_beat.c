@@ -165,6 +165,13 @@ vmops_beat_flags(vmops_beat_t *b, vmops_flag_e flag)
 }
 
 
+ngx_str_t *
+vmops_beat_flag_name(vmops_flag_e flag)
+{
+    return &vmops_beat_names[flag];
+}
+
+
 vmops_flag_value_e
 vmops_beat_flag(vmops_beat_t *b, ngx_str_t *cohort, vmops_flag_e flag)
 {

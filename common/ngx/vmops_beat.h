@@ -26,6 +26,9 @@ typedef enum {
     VMOPS_FLAGS
 } vmops_flag_e;
 
+/* the names above */
+ngx_str_t *vmops_beat_flag_name(vmops_flag_e flag);
+
 typedef enum {
     VMOPS_FLAG_UNSET = 0,
     VMOPS_FLAG_FALSE,

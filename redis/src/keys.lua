@@ -6,7 +6,7 @@
 --   --- key | type | who writes | inspect (yes, no) | what
 
 local K = {
-    --- tenants/{<t>} | hash | tenant, submit, finish | yes | name, cohort, status, own flags, license lease, counters (`open`, `agents`); of the audit: `audit` (the last number given out), `sealed` and `sealed_at` (how far it is sealed: number, stream id), `trimmed` (the last number that left the stream), `trim_to` and `trim_said` (the next one that may, once the entry that says so is sealed), `witnessed` (the last seal of an agent that was not found)
+    --- tenants/{<t>} | hash | tenant, submit, finish, purge | yes | name, cohort, status (`active`, `suspended`, `deleting`), own flags, license lease, counters (`open`, `agents`); of the audit: `audit` (the last number given out), `sealed` and `sealed_at` (how far it is sealed: number, stream id), `trimmed` (the last number that left the stream), `trim_to` and `trim_said` (the next one that may, once the entry that says so is sealed), `witnessed` (the last seal of an agent that was not found)
 
     --- tenants/{<t>}/agents | zset | register | yes | ids, score 0
     agents = function(t) return t .. '/agents' end,
@@ -78,7 +78,12 @@ local K = {
     --- tenants/{<t>}/tokens/<hmac> | hash | tenant_create, token | no | id, role, name, subject, expiry, MAC
     token = function(t, hmac) return t .. '/tokens/' .. hmac end,
 
-    --- tenants/{<t>}/sessions/<hmac> | hash, expiring | principal (expiry) | no | console sessions, MAC
+    --- tenants/{<t>}/tokens/<hmac>/sessions | zset, 12 h | console, token_delete | no | HMACs of the console sessions opened with it, by time
+    token_sessions = function(t, hmac)
+        return t .. '/tokens/' .. hmac .. '/sessions'
+    end,
+
+    --- tenants/{<t>}/sessions/<hmac> | hash, expiring | console, principal (expiry), token_delete | no | console sessions: subject, role, expiry, `csrf`, HMAC of the token, MAC
     session = function(t, hmac) return t .. '/sessions/' .. hmac end,
 
     --- tenants/{<t>}/idempotency/<idem> | string, 24 h | submit | no | command id and body hash
@@ -96,7 +101,7 @@ local K = {
     --- tenants/{<t>}/audit_seals/ids | list | with `audit_seals` | yes | the stream id of the entry that each seal ends with
     seal_ids = function(t) return t .. '/audit_seals/ids' end,
 
-    --- tenants/{<t>}/wake | shard channel | submit, agent, session, tenant_set, register | – | to the gateways
+    --- tenants/{<t>}/wake | shard channel | submit, agent, session, tenant_set, tenant_delete, register | – | to the gateways
     wake = function(t) return t .. '/wake' end,
 
     --- tenants/{<t>}/live | shard channel | all that write events | – | to SSE streams and waiting requests

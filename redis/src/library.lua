@@ -46,9 +46,13 @@ local function register(spec)
             end
             a[rest] = list
         end
-        -- a tenant that is not there: whoever asks learns no more than that
-        if spec.absent and redis.call('EXISTS', keys[1]) == 0 then
-            return { spec.absent }
+        -- a tenant that is not there (any more): whoever asks learns no more
+        -- than that
+        if spec.absent then
+            local status = redis.call('HGET', keys[1], 'status')
+            if not status or status == 'deleting' and not DELETED[name] then
+                return { spec.absent }
+            end
         end
         ended = {}
         return with_ended(run(keys[1], a))

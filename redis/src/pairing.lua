@@ -178,7 +178,10 @@ function F.selector_get(key)
     return tenant and { 'OK', tenant, id } or { 'not_found' }
 end
 
-function F.selector_drop(key)
-    redis.call('DEL', key)
+-- Another pairing may have it by now: that keeps it.
+function F.selector_drop(key, a)
+    if redis.call('GET', key) == a.tenant .. ' ' .. a.pairing_id then
+        redis.call('DEL', key)
+    end
     return { 'OK' }
 end

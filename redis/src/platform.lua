@@ -68,6 +68,17 @@ function F.platform_tenant_add(p, a)
     return { 'OK', text(added) }
 end
 
+-- Nothing is left of it but its hash, which goes next.  It stays in the lists of
+-- work for as long as a worker may remember that it is there, so that one of the
+-- same name is found in them, too.
+function F.platform_tenant_drop(p, a)
+    local dropped = redis.call('ZREM', K.tenants(p), a.tenant)
+    if dropped == 1 then
+        Platform.audit(p, now(), 'tenant.deleted', a.actor, a.tenant)
+    end
+    return { 'OK', text(dropped) }
+end
+
 function F.platform_tenants(p, a)
     return page(K.tenants(p), a.cursor, a.limit, function(name)
         return name

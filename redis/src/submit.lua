@@ -211,7 +211,8 @@ local function by(s)
     if s.a.pkind == 'token' then
         return 'token:' .. s.principal.token_id
     end
-    return 'user:' .. s.a.subject
+    -- a session's is that of the token it was opened with
+    return s.a.pkind == 'session' and s.a.subject or 'user:' .. s.a.subject
 end
 
 local function accept(s)

@@ -25,6 +25,9 @@ end
 
 function F.sweep(t, a)
     local ms, limit = now(), math.max(num(a.limit), 1)
+    if fields(t, 'status') == 'deleting' then
+        return { 'OK', '0', '0', '1' }
+    end
     local due = redis.call('ZRANGEBYSCORE', K.deadlines(t), '-inf', text(ms),
                            'LIMIT', 0, limit)
     -- sessions first: why a command ends depends on them
@@ -38,5 +41,5 @@ function F.sweep(t, a)
     end
     Command.trim(t, ms)
     local open, active_at = fields(t, 'open', 'active_at')
-    return { 'OK', text(num(open)), text(ms - num(active_at)) }
+    return { 'OK', text(num(open)), text(ms - num(active_at)), '0' }
 end

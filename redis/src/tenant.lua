@@ -83,14 +83,8 @@ function Tenant.principal(t, pkind, pkey, subject, ms, names)
     if not found then
         return nil
     end
-    local left = found.expires_at ~= '' and num(found.expires_at) - ms
-    if left and left <= 0 then
+    if found.expires_at ~= '' and num(found.expires_at) <= ms then
         return nil
-    end
-    if pkind == 'session' then
-        redis.call('PEXPIRE', key,
-                   text(math.min(left or LIMIT.SESSION_IDLE_S * 1000,
-                                 LIMIT.SESSION_IDLE_S * 1000)))
     end
     return found
 end
@@ -102,9 +96,14 @@ function Tenant.rate_key(t, pkind, pkey, subject)
 end
 
 function F.principal(t, a)
-    local found = Tenant.principal(t, a.pkind, a.pkey, a.subject, now())
+    local ms = now()
+    local found = Tenant.principal(t, a.pkind, a.pkey, a.subject, ms)
     if not found then
         return { 'unauthenticated' }
+    end
+    -- an open stream asks again and again: that alone is no use of a session
+    if a.pkind == 'session' and num(a.cost) > 0 then
+        Console.touch(t, a.pkey, found, ms)
     end
     local within, used, reset =
         Gate.count(Tenant.rate_key(t, a.pkind, a.pkey, a.subject),

@@ -46,7 +46,9 @@ function F.token_delete(t, a)
         return { 'not_found' }
     end
     for _, member in ipairs(members) do
-        redis.call('DEL', K.token(t, string.match(member, ':(.*)')))
+        local hmac = string.match(member, ':(.*)')
+        Console.drop(t, hmac)
+        redis.call('DEL', K.token(t, hmac))
         redis.call('ZREM', K.tokens(t), member)
     end
     Events.audit(t, now(), 'token.deleted', a.actor, a.token_id)

@@ -1,0 +1,94 @@
+# A suspended tenant: every call of it is refused, its agents are sent away on
+# every node, and all of it is there again when it is resumed.
+# tags: asan
+
+use strict;
+use warnings;
+
+use VMOps;
+use VMOps::Rest;
+
+my $s = VMOps->stack(workers => 2, nodes => 2);
+my @admin = (token => $s->platform_token);
+my $t = VMOps::Rest->new($s, node => 1);
+my $other = VMOps::Rest->new($s, tenant => 'globex', node => 2);
+my $second = VMOps::WSAgent->new(port => $s->port(2));
+$second->pair(sub { $s->rest(@_) }, $t->made(POST => '/agents/pairings',
+    { auto_approve => JSON::PP::true })->{code});
+$second->online;
+
+my %beat = (version => '1.0', capabilities => [], routes => [],
+            keystore => 'ok', key_id => $t->agent->key_id);
+sub beat {
+    my ($node) = @_;
+    return $t->agent->signed(sub { my ($m, $p, $o) = @_;
+                                   $s->rest($m, $p, { %$o, node => $node }) },
+                             $s->url($node), '/api/v1/agents/heartbeat', \%beat);
+}
+
+# the calls of each kind of principal, from every worker of both nodes
+sub statuses {
+    my ($status) = @_;
+    my $same = 0;
+    wait_for {
+        my $node = $same % 2 + 1;
+        my $r = $t->rest(GET => '/vms', { node => $node,
+                                          headers => { Connection => 'close' } });
+        $same = $r->{status} == $status ? $same + 1 : 0;
+        $same == 20;
+    } 2, "all workers to answer $status";
+    pass "every worker answers $status within 2 s";
+}
+
+is beat(1)->{status}, 200, 'an agent is heard';
+my $waiting = $t->begin(POST => '/vm-ops/proxmox/start', headers => {
+    Prefer => 'wait=30' }, json => { vm_uuid => $t->vm });
+my $order = $t->agent->cmd;
+ok $order, 'a command is under way';
+
+my $r = $s->rest(PATCH => '/admin/tenants/acme', {
+    @admin, json => { status => 'suspended' } });
+is $r->{json}{status}, 'suspended', 'suspended';
+statuses(403);
+my %refused = (GET => '/tokens', POST => '/vms', DELETE => '/vms/' . $t->vm);
+for my $method (sort keys %refused) {
+    $r = $t->rest($method => $refused{$method},
+                  $method eq 'POST' ? { json => {} } : {});
+    is "$r->{status} $r->{json}{code}", '403 tenant_suspended',
+        "$method $refused{$method}";
+}
+$r = $t->rest(POST => '/vm-ops/proxmox/start', { json => { vm_uuid => $t->vm } });
+is $r->{json}{code}, 'tenant_suspended', 'no command';
+$r = beat(2);
+is "$r->{status} $r->{json}{code}", '403 tenant_suspended', 'no heartbeat';
+
+# unsigned: it ends a session, not an agent
+for my $agent ([1, $t->agent], [2, $second]) {
+    my ($node, $a) = @$agent;
+    my $bye = $a->frame_of('bye');
+    is_deeply [@$bye{qw(reason pause_ms)}], ['tenant_suspended', 300_000],
+        "the agent on node $node is told to pause";
+    is $a->closed, 1013, 'and closed: try later';
+}
+my $again = $t->agent->twin;
+my $bye = eval { $again->online; 1 } ? 'online' : 'refused';
+is $bye, 'refused', 'it cannot come back';
+is $other->rest(GET => '/vms')->{status}, 200, 'another tenant is not touched';
+$other->start;
+is $other->agent->serve->{action}, 'start', 'nor are its agents';
+
+# resumed
+$s->rest(PATCH => '/admin/tenants/acme', {
+    @admin, json => { status => 'active' } });
+statuses(200);
+my $back = $t->agent->twin;
+$back->online;
+my $id = $t->start->{command_id};
+is $back->serve->{id}, $id, 'its agent works again';
+wait_for { $t->made(GET => "/vm-ops/commands/$id")->{status} eq 'succeeded' } 5,
+    'the command';
+pass 'commands too';
+is scalar(grep { ($_->{name} // '') eq 'web' }
+          @{ $t->made(GET => '/vms')->{items} }), 1, 'everything is there';
+
+done_testing;
