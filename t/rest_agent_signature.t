@@ -12,7 +12,7 @@ use MIME::Base64 qw(encode_base64 encode_base64url);
 use VMOps;
 use VMOps::WSAgent;
 
-my $s = VMOps->stack;
+my $s = VMOps->stack(nodes => 2, workers => 2);
 my $t = $s->tenant('acme');
 my $rest = sub { $s->rest(@_) };
 my $json = JSON::PP->new->utf8->canonical;
@@ -51,8 +51,9 @@ sub send_signed {
             $agent->{keys}{ed}->sign_message($base), '') . ':',
         %{ $v{headers} // {} });
     delete $headers{$_} for @{ $v{without} // [] };
-    return $s->rest($v{method}, $v{path},
-                    { body => $v{body}, headers => \%headers });
+    return $s->rest($v{method}, $v{path}, {
+        node => $v{node} // 1, body => $v{body},
+        headers => { Connection => 'close', %headers } });
 }
 
 my $r = send_signed();
@@ -72,6 +73,23 @@ is send_signed(path => '/api/v1/agents/heartbeat?a=b%20c')->{status}, 200,
 my $nonce = encode_base64url('once once once..');
 is send_signed(nonce => $nonce)->{status}, 200, 'a nonce';
 is send_signed(nonce => $nonce)->{status}, 401, 'is of use once';
+
+# the same request, to the byte, at any node: its target is the public URL
+my %taken;
+for my $round (1 .. rounds(ci => 20, full => 250)) {
+    my %same = (nonce => encode_base64url(pack 'N4', 8, 8, 8, $round),
+                created => time, url => $s->url(2));
+    my ($first, @others) = map { 1 + ($round + $_) % 2 } 0 .. 3;
+    # the nodes differ by their port here: behind one name they would not
+    $same{headers} = { Host => $s->url(2) =~ s{^http://}{}r };
+    $taken{ join ' ', map { send_signed(%same, node => $_)->{status} }
+            $first, @others }++;
+    # how many nonces an agent has is another matter
+    $s->redis('DEL', 'tenants/{acme}/agents/' . $agent->id . '/nonces')
+        if $round % 200 == 0;
+}
+is_deeply \%taken, { '200 401 401 401' => rounds(ci => 20, full => 250) },
+    'each is taken once, and then at no node';
 
 my %wrong = (
     'too old'           => { created => time - 310 },

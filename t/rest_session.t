@@ -44,12 +44,7 @@ sub key { "tenants/{acme}/sessions/"
 
 sub refused_everywhere {
     my ($in, $what) = @_;
-    my $same = 0;
-    wait_for {
-        $same = with($in, GET => '/session')->{status} == 401 ? $same + 1 : 0;
-        $same == 10;
-    } 3, $what;
-    pass $what;
+    holds_within(2, $what, sub { with($in, GET => '/session')->{status} == 401 });
 }
 
 # in

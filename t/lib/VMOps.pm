@@ -45,7 +45,8 @@ BEGIN {
     Test::More->import(import => \@test_more);
 }
 our @EXPORT = (@test_more,
-               qw(wait_for run_command canary rounds done_testing));
+               qw(wait_for run_command canary rounds holds_within
+                  done_testing));
 
 
 my $OWNER = $$;       # a forked child checks and stops nothing
@@ -69,6 +70,29 @@ sub built { ($ENV{VMOPS_BUILD} // "$TOP/build") . "/$_[0]" }
 sub rounds {
     my (%number) = @_;
     return $number{ $ENV{ROUNDS} // 'ci' } // croak 'rounds: no such ROUNDS';
+}
+
+# What a change promises to be true everywhere so many seconds after it: asked
+# again and again until it was true many times in a row, and no question that
+# was asked later than that may have been answered otherwise.  How slow the
+# machine is makes no difference.  The condition gets a number that grows.
+sub holds_within {
+    my ($seconds, $what, $condition, $times) = @_;
+    my ($changed, $row, $n, $late) = (time, 0, 0);
+    while ($row < ($times // 20)) {
+        my $asked = time;
+        if ($condition->($n++)) {
+            $row++;
+            next;
+        }
+        $row = 0;
+        $late = $asked - $changed;
+        last if $late > $seconds;
+        select undef, undef, undef, 0.05;    # requests are counted
+    }
+    return ok(!defined $late || $late <= $seconds,
+              "$what, everywhere within $seconds s")
+        || diag("not after $late s");
 }
 
 # A secret that must never be seen in a log.  Without a value it is a random

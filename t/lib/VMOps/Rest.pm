@@ -154,7 +154,7 @@ sub answer {
     my %headers = map { /^([^:]+): (.*)$/ ? (lc $1, $2) : () } @lines;
     return { status => ($status // '') =~ /^HTTP\/1.1 (\d+)/ ? $1 : 0,
              headers => \%headers, body => $body // '',
-             json => eval { JSON::PP->new->utf8->decode($body) },
+             json => scalar eval { JSON::PP->new->utf8->decode($body) },
              ms => ($self->{ended} - $self->{started}) * 1000 };
 }
 
