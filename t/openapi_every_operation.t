@@ -201,6 +201,8 @@ my %base = (
     flags_put => { json => { INFRA_LEGACY_ADMIN_ONLY => undef } },
     flags_put_cohort => { json => { INFRA_LEGACY_ADMIN_ONLY => undef } },
     token_create => { json => { name => 'x', role => 'viewer' } },
+    tenant_delete => { path => { tenant => 'doomed' } },
+    session_create => { json => { token => $t->token } },
     register => { json => {
         code => 'AAAA-AAAA-AAAA', ed25519_pk => 'A' x 43,
         x25519_pk => 'A' x 43, kid => 'A' x 43, platform => 'linux',
@@ -244,6 +246,21 @@ my %answer = (
         409 => sub { {} },
     },
     token_create => { 409 => sub { too_many_tokens(); {} } },
+    tenant_delete => {
+        202 => sub {
+            my $name = 'doomed-' . ++$ids;
+            $s->tenant($name);
+            return path(tenant => $name);
+        },
+    },
+    session_create => {
+        401 => sub { { json => { token => 'vmo_acme_x' } } },
+        403 => sub { { json => { token => $s->platform_token } } },
+    },
+    session_delete => {
+        204 => sub { as_console() },
+        404 => sub { {} },
+    },
     owner_token_create => { 409 => sub { too_many_tokens(); {} } },
     token_delete => {
         204 => sub { path(uuid => $t->new_token('viewer')->{token_id}) } },
@@ -344,18 +361,28 @@ sub path {
              $body ? (json => $body->($over{uuid})) : () };
 }
 
+# a session instead of a token, with the proof that a change needs
+sub as_console {
+    my $in = $s->rest(POST => '/session', { json => { token => $t->token } });
+    my ($cookie) = $in->{headers}{'set-cookie'} =~ /^([^;]+)/;
+    return { as => 'nobody', headers => {
+        Cookie => $cookie, 'Sec-Fetch-Site' => 'same-origin',
+        'X-CSRF-Token' => $in->{json}{csrf} } };
+}
+
 sub registers {
     my ($code) = @_;
     eval { VMOps::WSAgent->new->pair(sub { $s->rest(@_) }, $code) };
     return;
 }
 
-sub bus {
-    my ($on) = @_;
+sub flag {
+    my ($name, $on) = @_;
     $s->rest(PUT => '/admin/tenants/acme/flags', {
-        token => $s->platform_token,
-        json => { AGENT_COMMAND_BUS_ENABLED => $on } });
+        token => $s->platform_token, json => { $name => $on } });
 }
+
+sub bus { flag(AGENT_COMMAND_BUS_ENABLED => $_[0]) }
 
 my @restore;
 
@@ -457,7 +484,8 @@ my %phase = map { $_ => 1 } qw(429 500 503);
 
 for my $id (sort keys %calls) {
     produce($calls{$id}, $_)
-        for grep { !$phase{$_} } @{ $calls{$id}{statuses} };
+        for grep { !$phase{$_} && ($_ != 501 || $answer{$id}{501}) }
+            @{ $calls{$id}{statuses} };
 }
 
 # a phase: all calls that can be answered so, when all can only be
@@ -465,13 +493,29 @@ sub all_answer {
     my ($status) = @_;
     for my $id (sort keys %calls) {
         my $call = $calls{$id};
-        next if !grep { $_ == $status } @{ $call->{statuses} };
+        next if $answer{$id}{$status}
+            || !grep { $_ == $status } @{ $call->{statuses} };
         my $had = times_seen($call, $status);
         my $answer = ask($call, %{ $base{$id} // {} });
         ok times_seen($call, $status) > $had, "$id: $status"
             or diag("it was $answer->{status} $answer->{body}");
     }
 }
+
+# a feature that is off: whoever was known a moment ago has to be asked again
+flag(SECRETS_E2E_ENABLED => $false);
+wait_for {
+    !grep { $s->rest(GET => '/secrets', { token => $token{$_} })->{status} != 501 }
+        qw(owner viewer operator);
+} 5, 'the flag to be seen';
+wait_for { ask($calls{secret_add}, json => secret_body())->{status} == 501 } 5,
+    'the flag to be seen by an agent';
+all_answer(501);
+flag(SECRETS_E2E_ENABLED => undef);
+wait_for {
+    !grep { $s->rest(GET => '/secrets', { token => $token{$_} })->{status} != 200 }
+        qw(owner viewer operator);
+} 5, 'the flag to be taken back';
 
 # a store that fails at what is asked of it
 library(sub {
