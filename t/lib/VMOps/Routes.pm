@@ -48,6 +48,7 @@ my %EXAMPLES = (
     'PUT /admin/flags' => \%flags,
     'PUT /admin/flags/{cohort}' => \%flags,
     'POST /tokens' => { name => 'ci', role => 'viewer', expires_at => $soon },
+    'POST /session' => { token => 'vmo_acme_none' },
     'POST /agents/pairings' => { name => 'pc', agent_id => '<agent>',
                                  auto_approve => JSON::PP::false },
     'POST /agents/register' => {
@@ -201,7 +202,9 @@ sub path {
     my ($route, $ids, %o) = @_;
     my $path = $route->{path};
     my @words = split m{/}, action_of($o{only} // 'vm_uuid');
-    my %own = (tenant => $ids->{tenant}, secret => $ids->{secret},
+    # the tenant that a test is about is not to be deleted by the way
+    my $tenant = $route->{method} eq 'DELETE' ? 'new tenant' : 'tenant';
+    my %own = (tenant => $ids->{$tenant}, secret => $ids->{secret},
                scope => 'vm', scope_id => $ids->{vm}, family => 'proxmox',
                cohort => 'beta',
                uuid => $ids->{ kind_of_uuid($path) // '' } // $ids->{vm});
