@@ -15,7 +15,7 @@ Checks the dependencies and writes build/config.mk; then `make` builds.
   --install         installs what is missing with apt-get (root or sudo)
   --with-nginx=SRC  builds nginx and the modules from a source tree of nginx,
                     instead of the installed nginx and its nginx-dev package
-  TARGET            demo, test, fuzz, check-asan, check-tsan or
+  TARGET            demo, test, bench, fuzz, check-asan, check-tsan or
                     check-valgrind: installs what is missing, also what only
                     this target needs, configures, builds, and runs
                     `make TARGET` with the given variables
@@ -83,6 +83,9 @@ END
         fuzz)           cat <<'END' ;;
 clang                      1:11    -                    cmd:clang           fuzzing
 libclang-rt-dev            1:11    -                    cmd:clang           fuzzing
+END
+        bench)          cat <<'END' ;;
+libnginx-mod-nchan         1:1.2   -                    file:/usr/lib/nginx/modules/ngx_nchan_module.so a peer
 END
         check-asan)     cat <<'END' ;;
 dpkg-dev                   1.20    -                    cmd:dpkg-source     its nginx
@@ -332,7 +335,7 @@ while [ $# -gt 0 ]; do
         --install)      install=yes ;;
         --with-nginx=*) nginx_src=${1#*=} ; configure_args=$1 ;;
         --help|-h)      usage; exit 0 ;;
-        demo|test|fuzz|check-asan|check-tsan|check-valgrind)
+        demo|test|bench|fuzz|check-asan|check-tsan|check-valgrind)
                         command=$1; shift; break ;;
         *)              bad "unknown argument $1" ;;
     esac

@@ -175,6 +175,7 @@
 #define VMOPS_REDIS_OUTPUT_MAX        (16 << 20) /* bytes of such calls */
 #define VMOPS_REDIS_REPLY_MAX         (8 << 20) /* bytes of one reply */
 #define VMOPS_REDIS_ELEMENTS_MAX      65536   /* of one array in a reply */
+#define VMOPS_REDIS_PACKED_MAX        1024    /* elements of a packed text */
 #define VMOPS_REDIS_ARGS_MAX          256     /* of one call */
 #define VMOPS_REDIS_CHANNELS_MAX      65536   /* subscribed shard channels */
 #define VMOPS_REDIS_CHANNEL_MAX       256     /* bytes of a channel's name */

@@ -38,8 +38,9 @@
 #define NGX_AGENTS_WS_CALLS      32        /* of one session, not answered */
 #define NGX_AGENTS_WS_ACKS       32        /* of one session, not told yet */
 #define NGX_AGENTS_WS_TAKE       8         /* commands in one call */
+#define NGX_AGENTS_WS_ORDER      16384     /* to unpack one handed over */
 #define NGX_AGENTS_WS_REGISTER   256       /* sessions being registered */
-#define NGX_AGENTS_WS_ACK_DELAY  20        /* ms: most results come sooner */
+#define NGX_AGENTS_WS_ACK_DELAY  100       /* ms: most results come sooner */
 
 
 typedef struct ngx_agents_ws_session_s  ngx_agents_ws_session_t;
@@ -170,6 +171,7 @@ struct ngx_agents_ws_session_s {
     unsigned                    again:1;       /* take once more */
     unsigned                    displaced:1;   /* is asked if it is alive */
     unsigned                    answered:1;    /* it is */
+    unsigned                    behind:1;      /* given back: take, at first */
     unsigned                    closing:1;     /* our Close is queued */
     unsigned                    closed:1;      /* the peer's Close came */
     unsigned                    failed:1;      /* input is not read as frames */
@@ -194,8 +196,11 @@ struct ngx_agents_ws_tenant_s {
     ngx_queue_t                 sessions;
     ngx_rbtree_t                agents;
     ngx_rbtree_node_t           sentinel;
-    vmops_redis_sub_t          *sub;
-    ngx_uint_t                  subscribed;
+    vmops_redis_sub_t          *sub;       /* what wakes */
+    vmops_redis_sub_t          *orders;    /* what is handed over */
+    ngx_uint_t                  waking;
+    ngx_uint_t                  ordering;
+    ngx_uint_t                  subscribed;  /* to both */
     ngx_msec_t                  lost;      /* when it last was not any more */
 };
 
@@ -451,6 +456,7 @@ vmops_span_t ngx_agents_ws_number(u_char *buf, uint64_t n);
 /* ngx_agents_ws_dispatch.c */
 
 void ngx_agents_ws_take(ngx_agents_ws_session_t *s);
+void ngx_agents_ws_handed(void *data, u_char *p, size_t n);
 void ngx_agents_ws_untake(ngx_agents_ws_tenant_t *t, const vmops_uuid_t *agent,
     const vmops_uuid_t *session, const vmops_uuid_t *command);
 

@@ -1,7 +1,8 @@
 
 /*
- * Commands from the queue to the agent: taken, checked, signed, sent.  Taking
- * marks them delivered, so what does not leave is given back.
+ * Commands to the agent: handed over as they are submitted, or taken from the
+ * queue; checked, signed, sent.  In the store both are delivered already, so
+ * what does not leave is given back.
  */
 
 
@@ -12,11 +13,15 @@
 
 static void ngx_agents_ws_take_handler(ngx_agents_ws_call_t *call,
     redisReply *reply);
+static void ngx_agents_ws_handed_whole(ngx_pool_t *pool, redisReply *taken);
+static ngx_uint_t ngx_agents_ws_handed_send(ngx_agents_ws_session_t *s,
+    redisReply *order);
 static ngx_uint_t ngx_agents_ws_may(ngx_agents_ws_session_t *s,
     redisReply *record);
 static ngx_int_t ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s,
     redisReply *taken, ngx_uint_t may);
-static void ngx_agents_ws_return(ngx_agents_ws_call_t *call,
+static void ngx_agents_ws_return(ngx_agents_ws_tenant_t *t,
+    const vmops_uuid_t *agent, const vmops_uuid_t *session,
     redisReply *taken);
 static ngx_int_t ngx_agents_ws_command(ngx_agents_ws_session_t *s,
     vmops_span_t payload, const vmops_uuid_t *command);
@@ -29,8 +34,8 @@ ngx_agents_ws_take(ngx_agents_ws_session_t *s)
 {
     char                     agent[VMOPS_UUID_TEXT + 1];
     char                     session[VMOPS_UUID_TEXT + 1];
-    u_char                   limit[NGX_INT64_LEN];
-    vmops_span_t             argv[3];
+    u_char                   limit[NGX_INT64_LEN], seen[NGX_INT64_LEN];
+    vmops_span_t             argv[4];
     ngx_agents_ws_worker_t  *w = ngx_agents_ws_worker;
 
     if (s->state != NGX_AGENTS_WS_READY || !s->approved || s->closing
@@ -55,8 +60,9 @@ ngx_agents_ws_take(ngx_agents_ws_session_t *s)
     argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
     argv[1] = ngx_agents_ws_uuid(session, &s->id);
     argv[2] = ngx_agents_ws_number(limit, NGX_AGENTS_WS_TAKE);
+    argv[3] = ngx_agents_ws_number(seen, s->last_seq);
 
-    if (ngx_agents_ws_call(s, "take", ngx_agents_ws_take_handler, 3, argv)
+    if (ngx_agents_ws_call(s, "take", ngx_agents_ws_take_handler, 4, argv)
         == NULL)
     {
         ngx_agents_ws_register_again(s);
@@ -65,6 +71,131 @@ ngx_agents_ws_take(ngx_agents_ws_session_t *s)
 
     s->taking = 1;
     s->again = 0;
+    s->behind = 0;
+}
+
+
+/*
+ * [session {agent} [as an element of take's reply]]: the agent's commands stay
+ * in their order, so one that comes while others are being taken is taken after
+ * them, and one behind what was given back is given back.
+ */
+
+void
+ngx_agents_ws_handed(void *data, u_char *p, size_t n)
+{
+    ngx_agents_ws_tenant_t *t = data;
+
+    ngx_pool_t               *pool;
+    redisReply               *order;
+    vmops_span_t              id;
+    vmops_uuid_t              agent, session;
+    ngx_agents_ws_session_t  *s;
+
+    static const char *const  names[] = { "agent_id" };
+
+    pool = ngx_create_pool(NGX_AGENTS_WS_ORDER, ngx_agents_ws_worker->log);
+    if (pool == NULL) {
+        return;
+    }
+
+    order = vmops_redis_unpack(pool, p, n);
+
+    if (order == NULL || ngx_agents_ws_reply_array(order, 1) == NULL
+        || ngx_agents_ws_reply_array(order, 2) == NULL)
+    {
+        goto done;
+    }
+
+    ngx_agents_ws_handed_whole(pool, order->element[2]);
+
+    ngx_agents_ws_fields(order->element[1], names, 1, &id);
+
+    if (vmops_uuid_parse(&agent, id) != 0
+        || vmops_uuid_parse(&session, ngx_agents_ws_reply_span(order, 0)) != 0)
+    {
+        goto done;
+    }
+
+    for (s = ngx_agents_ws_find(t, &agent, NULL);
+         s && !vmops_uuid_eq(&s->id, &session);
+         s = ngx_agents_ws_find(t, &agent, s))
+    {
+        /* void */
+    }
+
+    if (s == NULL || !ngx_agents_ws_handed_send(s, order)) {
+        ngx_agents_ws_return(t, &agent, &session, order->element[2]);
+    }
+
+done:
+
+    ngx_destroy_pool(pool);
+}
+
+
+/* what was asked is one packed field of the command's record */
+
+static void
+ngx_agents_ws_handed_whole(ngx_pool_t *pool, redisReply *taken)
+{
+    redisReply    *record, *whole;
+    vmops_span_t   intent;
+
+    static const char *const  names[] = { "intent" };
+
+    record = ngx_agents_ws_reply_array(taken, 0);
+    if (record == NULL) {
+        return;
+    }
+
+    ngx_agents_ws_fields(record, names, 1, &intent);
+
+    whole = vmops_redis_joined(pool, record,
+                               vmops_redis_unpack(pool, (u_char *) intent.p,
+                                                  intent.n));
+    if (whole) {
+        taken->element[0] = whole;
+    }
+}
+
+
+/* 0: it is to be given back */
+
+static ngx_uint_t
+ngx_agents_ws_handed_send(ngx_agents_ws_session_t *s, redisReply *order)
+{
+    uint64_t                  seq;
+    vmops_span_t              number;
+
+    static const char *const  names[] = { "seq" };
+
+    ngx_agents_ws_fields(ngx_agents_ws_reply_array(order->element[2], 0),
+                         names, 1, &number);
+
+    if (vmops_dec_parse(number, INT64_MAX, &seq) == 0 && seq <= s->last_seq) {
+        /* somebody says again what was said before */
+        return 1;
+    }
+
+    if (s->taking) {
+        s->again = 1;
+        return 1;
+    }
+
+    if (s->state == NGX_AGENTS_WS_READY && s->approved && !s->closing
+        && !s->dead && !s->behind && !s->reg.next && !ngx_exiting
+        && vmops_beat_fresh(ngx_agents_ws_worker->beat)
+        && ngx_agents_ws_dispatch(s, order->element[2],
+                                  ngx_agents_ws_may(s, order->element[1]))
+           == NGX_OK)
+    {
+        return 1;
+    }
+
+    s->behind = 1;
+
+    return 0;
 }
 
 
@@ -115,7 +246,8 @@ ngx_agents_ws_take_handler(ngx_agents_ws_call_t *call, redisReply *reply)
     /* the first that could not be sent, and all behind it */
 
     while (i < list->elements) {
-        ngx_agents_ws_return(call, list->element[i++]);
+        ngx_agents_ws_return(call->tenant, &call->agent, &call->id,
+                             list->element[i++]);
     }
 
     if (s) {
@@ -211,7 +343,8 @@ ngx_agents_ws_command(ngx_agents_ws_session_t *s, vmops_span_t payload,
 /* it was taken in vain */
 
 static void
-ngx_agents_ws_return(ngx_agents_ws_call_t *call, redisReply *taken)
+ngx_agents_ws_return(ngx_agents_ws_tenant_t *t, const vmops_uuid_t *agent,
+    const vmops_uuid_t *session, redisReply *taken)
 {
     vmops_span_t              value;
     vmops_uuid_t              command;
@@ -222,7 +355,7 @@ ngx_agents_ws_return(ngx_agents_ws_call_t *call, redisReply *taken)
                          &value);
 
     if (vmops_uuid_parse(&command, value) == 0) {
-        ngx_agents_ws_untake(call->tenant, &call->agent, &call->id, &command);
+        ngx_agents_ws_untake(t, agent, session, &command);
     }
 }
 

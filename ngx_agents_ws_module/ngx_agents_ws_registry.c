@@ -16,7 +16,10 @@
 
 static ngx_agents_ws_tenant_t *ngx_agents_ws_tenant(vmops_span_t name);
 static ngx_int_t ngx_agents_ws_subscribe(ngx_agents_ws_tenant_t *t);
-static void ngx_agents_ws_subscribed(void *data, ngx_uint_t subscribed);
+static ngx_int_t ngx_agents_ws_subscribe_orders(ngx_agents_ws_tenant_t *t);
+static void ngx_agents_ws_waking(void *data, ngx_uint_t subscribed);
+static void ngx_agents_ws_ordering(void *data, ngx_uint_t subscribed);
+static void ngx_agents_ws_subscribed(ngx_agents_ws_tenant_t *t);
 static void ngx_agents_ws_register_all(ngx_agents_ws_tenant_t *t);
 static ngx_int_t ngx_agents_ws_session_ready(ngx_agents_ws_session_t *s);
 static void ngx_agents_ws_ready_handler(ngx_agents_ws_call_t *call,
@@ -127,6 +130,10 @@ ngx_agents_ws_tenant_release(ngx_agents_ws_tenant_t *t)
         vmops_redis_unsubscribe(t->sub);
     }
 
+    if (t->orders) {
+        vmops_redis_unsubscribe(t->orders);
+    }
+
     ngx_rbtree_delete(&ngx_agents_ws_worker->tenants, &t->sn.node);
 
     ngx_free(t);
@@ -139,6 +146,10 @@ ngx_agents_ws_subscribe(ngx_agents_ws_tenant_t *t)
     u_char     name[VMOPS_REDIS_CHANNEL_MAX];
     ngx_str_t  channel;
 
+    if (t->orders == NULL && ngx_agents_ws_subscribe_orders(t) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (t->sub) {
         return NGX_OK;
     }
@@ -148,16 +159,63 @@ ngx_agents_ws_subscribe(ngx_agents_ws_tenant_t *t)
 
     t->sub = vmops_redis_subscribe(ngx_agents_ws_worker->redis, &channel,
                                    ngx_agents_ws_wake,
-                                   ngx_agents_ws_subscribed, t);
+                                   ngx_agents_ws_waking, t);
 
     return t->sub ? NGX_OK : NGX_ERROR;
 }
 
 
+/* the name of the channel is the incarnation's, as presence has it */
+
+static ngx_int_t
+ngx_agents_ws_subscribe_orders(ngx_agents_ws_tenant_t *t)
+{
+    u_char     name[VMOPS_REDIS_CHANNEL_MAX];
+    ngx_str_t  channel;
+
+    channel.data = name;
+    channel.len = ngx_snprintf(name, sizeof(name), "%V/wake/%V", &t->key,
+                         vmops_beat_incarnation(ngx_agents_ws_worker->beat))
+                  - name;
+
+    t->orders = vmops_redis_subscribe(ngx_agents_ws_worker->redis, &channel,
+                                      ngx_agents_ws_handed,
+                                      ngx_agents_ws_ordering, t);
+
+    return t->orders ? NGX_OK : NGX_ERROR;
+}
+
+
 static void
-ngx_agents_ws_subscribed(void *data, ngx_uint_t subscribed)
+ngx_agents_ws_waking(void *data, ngx_uint_t subscribed)
 {
     ngx_agents_ws_tenant_t *t = data;
+
+    t->waking = subscribed;
+    ngx_agents_ws_subscribed(t);
+}
+
+
+static void
+ngx_agents_ws_ordering(void *data, ngx_uint_t subscribed)
+{
+    ngx_agents_ws_tenant_t *t = data;
+
+    t->ordering = subscribed;
+    ngx_agents_ws_subscribed(t);
+}
+
+
+static void
+ngx_agents_ws_subscribed(ngx_agents_ws_tenant_t *t)
+{
+    ngx_uint_t  subscribed;
+
+    subscribed = t->waking && t->ordering;
+
+    if (subscribed == t->subscribed) {
+        return;
+    }
 
     t->subscribed = subscribed;
 
@@ -422,7 +480,8 @@ ngx_agents_ws_beat_handler(void *data, vmops_beat_event_e event)
 {
     ngx_agents_ws_worker_t *w = data;
 
-    ngx_rbtree_node_t  *node;
+    ngx_rbtree_node_t       *node;
+    ngx_agents_ws_tenant_t  *t;
 
     if (event != VMOPS_BEAT_BORN
         || w->tenants.root == w->tenants.sentinel)
@@ -434,7 +493,17 @@ ngx_agents_ws_beat_handler(void *data, vmops_beat_event_e event)
          node;
          node = ngx_rbtree_next(&w->tenants, node))
     {
-        ngx_agents_ws_register_all((ngx_agents_ws_tenant_t *) node);
+        t = (ngx_agents_ws_tenant_t *) node;
+
+        /* a channel that is new to it: what is handed over has a new address */
+
+        if (t->orders) {
+            vmops_redis_unsubscribe(t->orders);
+            t->ordering = 0;
+            (void) ngx_agents_ws_subscribe_orders(t);
+        }
+
+        ngx_agents_ws_register_all(t);
     }
 
     ngx_agents_ws_register_pump();

@@ -10,6 +10,8 @@ static void ngx_vmops_actions_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply);
 static ngx_int_t ngx_vmops_command_create(ngx_vmops_op_t *op);
 static void ngx_vmops_command_read(ngx_vmops_op_t *op, redisReply *reply);
+static ngx_int_t ngx_vmops_command_begin(ngx_vmops_op_t *op,
+    redisReply *reply);
 static ngx_int_t ngx_vmops_command_keep(ngx_vmops_command_t *c,
     redisReply *record);
 static void ngx_vmops_command_signed(ngx_vmops_op_t *op, redisReply *reply);
@@ -172,23 +174,11 @@ ngx_vmops_command_fetch(ngx_vmops_op_t *op)
 static void
 ngx_vmops_command_read(ngx_vmops_op_t *op, redisReply *reply)
 {
-    redisReply           *record;
     ngx_vmops_command_t  *c;
 
     c = op->command;
-    record = ngx_vmops_item(reply, 1);
 
-    if (ngx_vmops_draw(c->pool, op, ngx_vmops_command_open_draw, reply,
-                       &c->json)
-        != NGX_OK
-        || ngx_vmops_command_keep(c, record) != NGX_OK)
-    {
-        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
-        return;
-    }
-
-    if (c->signature.n == 0) {
-        ngx_vmops_command_receipt(op, vmops_span(NULL, 0), NGX_DECLINED);
+    if (ngx_vmops_command_begin(op, reply) != NGX_OK) {
         return;
     }
 
@@ -196,6 +186,79 @@ ngx_vmops_command_read(ngx_vmops_op_t *op, redisReply *reply)
 
     ngx_vmops_invoke(op, agent_get, ngx_vmops_command_signed, c->agent_id,
                      ngx_vmops_live());
+}
+
+
+/* NGX_DONE: that was all of it; NGX_ERROR: the step has been ended */
+
+static ngx_int_t
+ngx_vmops_command_begin(ngx_vmops_op_t *op, redisReply *reply)
+{
+    ngx_vmops_command_t  *c;
+
+    c = op->command;
+
+    if (ngx_vmops_draw(c->pool, op, ngx_vmops_command_open_draw, reply,
+                       &c->json)
+        != NGX_OK
+        || ngx_vmops_command_keep(c, ngx_vmops_item(reply, 1)) != NGX_OK)
+    {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return NGX_ERROR;
+    }
+
+    if (c->signature.n == 0) {
+        ngx_vmops_command_receipt(op, vmops_span(NULL, 0), NGX_DECLINED);
+        return NGX_DONE;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * A verdict is kept by who reads the record: here it would cost the store
+ * another call for every command that is waited for.
+ */
+
+void
+ngx_vmops_command_told(ngx_vmops_op_t *op, redisReply *record,
+    redisReply *agent)
+{
+    u_char                text[VMOPS_REDIS_KEY_MAX];
+    redisReply            reply, *elements[2];
+    vmops_span_t          key;
+    ngx_vmops_command_t  *c;
+
+    c = op->command;
+
+    ngx_memzero(&reply, sizeof(redisReply));
+
+    elements[0] = record;
+    elements[1] = record;
+
+    reply.type = REDIS_REPLY_ARRAY;
+    reply.elements = 2;
+    reply.element = elements;
+
+    if (ngx_vmops_command_begin(op, &reply) != NGX_OK) {
+        return;
+    }
+
+    key = ngx_vmops_field(agent, "ed_pk");
+
+    if (ngx_vmops_mac_check(VMOPS_RECORD_agent,
+                            ngx_vmops_key(text, &op->tenant, "agents",
+                                          c->agent_id),
+                            agent)
+        != NGX_OK
+        || ngx_vmops_command_verify(op, c, key) != NGX_OK)
+    {
+        ngx_vmops_command_fetch(op);
+        return;
+    }
+
+    ngx_vmops_command_receipt(op, key, NGX_OK);
 }
 
 

@@ -44,6 +44,13 @@ ngx_uint_t ngx_vmops_command_final(vmops_span_t status);
  */
 void ngx_vmops_command_fetch(ngx_vmops_op_t *op);
 
+/*
+ * The same of a record that is here already, with the agent's; ends the step.
+ * Where its receipt does not hold it is read all the same.
+ */
+void ngx_vmops_command_told(ngx_vmops_op_t *op, redisReply *record,
+    redisReply *agent);
+
 /* one that was just made: it has no log and no receipt yet */
 void ngx_vmops_command_new_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *record);

@@ -193,6 +193,36 @@ ngx_vmops_live_timer(ngx_vmops_op_t *op, ngx_msec_t ms)
 }
 
 
+vmops_span_t
+ngx_vmops_live_word(vmops_span_t message, ngx_uint_t i)
+{
+    ngx_uint_t      k;
+    const uint8_t  *p, *end, *last;
+
+    p = message.p;
+    last = message.p + message.n;
+
+    for (k = 0; /* void */ ; k++) {
+
+        end = k < NGX_VMOPS_LIVE_REST ? memchr(p, ' ', last - p) : NULL;
+
+        if (end == NULL) {
+            end = last;
+        }
+
+        if (k == i) {
+            return vmops_span(p, end - p);
+        }
+
+        if (end == last) {
+            return vmops_span("", 0);
+        }
+
+        p = end + 1;
+    }
+}
+
+
 static ngx_vmops_live_t *
 ngx_vmops_live_get(vmops_span_t tenant)
 {

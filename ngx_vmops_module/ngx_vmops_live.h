@@ -53,6 +53,15 @@ ngx_uint_t ngx_vmops_live_streams(void);
 void ngx_vmops_live_open(ngx_vmops_op_t *op);
 void ngx_vmops_live_close(ngx_vmops_op_t *op);
 
+/*
+ * A word of a message, counted from 0: "ev <type> <event id>", or
+ * "cmd <command_id> <status> <event id>" and, of its end, what that changed in
+ * the command's record, packed: the rest, word NGX_VMOPS_LIVE_REST.
+ */
+#define NGX_VMOPS_LIVE_REST  4
+
+vmops_span_t ngx_vmops_live_word(vmops_span_t message, ngx_uint_t i);
+
 /* end runs with NGX_VMOPS_END_TIME */
 void ngx_vmops_live_timer(ngx_vmops_op_t *op, ngx_msec_t ms);
 

@@ -180,18 +180,19 @@ ngx_vmops_sse_ready(ngx_vmops_op_t *op)
 }
 
 
-/* "cmd <command_id> <status> <event id>", or "ev <type> <event id>" */
-
 static void
 ngx_vmops_sse_message(ngx_vmops_op_t *op, vmops_span_t message)
 {
     ngx_vmops_sse_t *sse = op->data;
 
-    size_t                n;
     vmops_span_t          id;
     ngx_vmops_event_id_t  event;
 
     id = sse->command.id;
+
+    if (message.n == 0) {
+        return;
+    }
 
     if (id.n
         && (message.n < 4 + id.n || ngx_memcmp(message.p, "cmd ", 4) != 0
@@ -200,14 +201,12 @@ ngx_vmops_sse_message(ngx_vmops_op_t *op, vmops_span_t message)
         return;
     }
 
-    for (n = message.n; n && message.p[n - 1] != ' '; n--) { /* void */ }
+    id = ngx_vmops_live_word(message, message.p[0] == 'c' ? 3 : 2);
 
     /* nothing of ours was missed: others' events need not be read */
 
     if (!sse->behind && op->call == NULL && !sse->writing
-        && ngx_vmops_event_parse(&event, vmops_span(message.p + n,
-                                                    message.n - n))
-           == NGX_OK
+        && ngx_vmops_event_parse(&event, id) == NGX_OK
         && ngx_vmops_event_older(sse->after, event))
     {
         sse->after = ngx_vmops_event_before(event);

@@ -281,14 +281,20 @@ ngx_vmops_item_int(redisReply *reply, ngx_uint_t i)
 vmops_span_t
 ngx_vmops_field(redisReply *record, const char *name)
 {
-    ngx_uint_t  i;
+    size_t        n;
+    ngx_uint_t    i;
+    vmops_span_t  field;
 
     if (record->type != REDIS_REPLY_ARRAY) {
         return vmops_span("", 0);
     }
 
+    n = ngx_strlen(name);
+
     for (i = 0; i + 1 < record->elements; i += 2) {
-        if (vmops_span_is(ngx_vmops_item_text(record, i), name)) {
+        field = ngx_vmops_item_text(record, i);
+
+        if (field.n == n && ngx_memcmp(field.p, name, n) == 0) {
             return ngx_vmops_item_text(record, i + 1);
         }
     }

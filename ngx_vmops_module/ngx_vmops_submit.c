@@ -29,6 +29,8 @@ typedef struct {
 
     ngx_uint_t              wait_s;
     ngx_msec_t              until;
+    redisReply             *record;        /* as it was accepted; NULL: of */
+    redisReply             *agent;         /* another request, or not kept */
     vmops_span_t            known;         /* AgentCommand, as seen last */
     unsigned                submitted:1;
     unsigned                accepted:1;
@@ -52,6 +54,12 @@ static void ngx_vmops_submit_wait(ngx_vmops_op_t *op, redisReply *record,
     ngx_uint_t replay);
 static void ngx_vmops_submit_ready(ngx_vmops_op_t *op);
 static void ngx_vmops_submit_message(ngx_vmops_op_t *op, vmops_span_t message);
+static ngx_int_t ngx_vmops_submit_told(ngx_vmops_op_t *op,
+    vmops_span_t packed);
+static redisReply *ngx_vmops_submit_whole(ngx_vmops_op_t *op,
+    redisReply *record);
+static redisReply *ngx_vmops_submit_keep(ngx_pool_t *pool,
+    redisReply *record);
 static void ngx_vmops_submit_ended(ngx_vmops_op_t *op);
 static void ngx_vmops_submit_end(ngx_vmops_op_t *op, ngx_vmops_end_e why);
 static void ngx_vmops_submit_look(ngx_vmops_op_t *op, ngx_vmops_step_pt next);
@@ -321,7 +329,7 @@ ngx_vmops_submit_send(ngx_vmops_op_t *op)
                                               sizeof(s->idem_text)) : none,
                      s->has_idem ? vmops_span(s->body_hash,
                                               sizeof(s->body_hash)) : none,
-                     mac);
+                     mac, s->wait_s ? vmops_span_str("1") : none);
 }
 
 
@@ -388,9 +396,8 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
 
     s->accepted = 1;
 
-    record = ngx_vmops_item(reply, 2);
-
     replay = ngx_vmops_item_int(reply, 1) == 0;
+    record = ngx_vmops_submit_whole(op, ngx_vmops_item(reply, 2));
 
     if (!replay) {
         (void) ngx_atomic_fetch_add(&ngx_vmops_worker.metrics->submitted, 1);
@@ -407,6 +414,13 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
     ngx_vmops_submit_grace(op, ngx_vmops_item_text(reply, 3));
 
     if (s->wait_s && !final) {
+
+        if (!replay) {
+            s->record = ngx_vmops_submit_keep(op->request->pool, record);
+            s->agent = ngx_vmops_submit_keep(op->request->pool,
+                                             ngx_vmops_item(reply, 4));
+        }
+
         ngx_vmops_submit_wait(op, record, replay);
         return;
     }
@@ -499,33 +513,135 @@ ngx_vmops_submit_ready(ngx_vmops_op_t *op)
 }
 
 
-/* "cmd <command_id> <status> <event id>" */
-
 static void
 ngx_vmops_submit_message(ngx_vmops_op_t *op, vmops_span_t message)
 {
     ngx_vmops_submit_t *s = op->data;
 
     size_t          n;
-    const uint8_t  *p, *last;
+    const uint8_t  *p;
 
     n = sizeof("cmd ") - 1;
     p = message.p;
-    last = message.p + message.n;
 
     if (message.n <= n + s->command.id.n + 1 || ngx_memcmp(p, "cmd ", n) != 0
-        || ngx_memcmp(p + n, s->command.id.p, s->command.id.n) != 0)
+        || ngx_memcmp(p + n, s->command.id.p, s->command.id.n) != 0
+        || !ngx_vmops_command_final(ngx_vmops_live_word(message, 2)))
     {
         return;
     }
 
-    p += n + s->command.id.n + 1;
-
-    for (n = 0; p + n < last && p[n] != ' '; n++) { /* void */ }
-
-    if (ngx_vmops_command_final(vmops_span(p, n))) {
+    if (ngx_vmops_submit_told(op, ngx_vmops_live_word(message,
+                                                      NGX_VMOPS_LIVE_REST))
+        != NGX_OK)
+    {
         ngx_vmops_submit_ended(op);
     }
+}
+
+
+/*
+ * Its record as it was accepted, and what its end changed: nothing has to be
+ * read.  NGX_DECLINED: it has.
+ */
+
+static ngx_int_t
+ngx_vmops_submit_told(ngx_vmops_op_t *op, vmops_span_t packed)
+{
+    ngx_vmops_submit_t *s = op->data;
+
+    redisReply  *now;
+
+    if (packed.n == 0 || op->call || s->record == NULL || s->agent == NULL) {
+        return NGX_DECLINED;
+    }
+
+    /* of two fields of a name the first is the one that is drawn */
+
+    now = vmops_redis_unpack(op->request->pool, (u_char *) packed.p, packed.n);
+
+    if (now) {
+        now = vmops_redis_joined(op->request->pool, now, s->record);
+    }
+
+    if (now == NULL) {
+        return NGX_DECLINED;
+    }
+
+    s->ended = 0;
+    s->command.next = ngx_vmops_submit_looked;
+
+    ngx_vmops_command_told(op, now, s->agent);
+
+    return NGX_OK;
+}
+
+
+/* a new record as it is stored: what was asked is one packed field of it */
+
+static redisReply *
+ngx_vmops_submit_whole(ngx_vmops_op_t *op, redisReply *record)
+{
+    redisReply    *whole;
+    vmops_span_t   intent;
+
+    intent = ngx_vmops_field(record, "intent");
+
+    if (intent.n == 0) {
+        return record;
+    }
+
+    whole = vmops_redis_joined(op->request->pool, record,
+                               vmops_redis_unpack(op->request->pool,
+                                                  (u_char *) intent.p,
+                                                  intent.n));
+
+    return whole ? whole : record;
+}
+
+
+/* a copy of a flat array: a reply lasts no longer than its callback */
+
+static redisReply *
+ngx_vmops_submit_keep(ngx_pool_t *pool, redisReply *record)
+{
+    size_t         n, size;
+    u_char        *p;
+    ngx_uint_t     i;
+    redisReply    *copy, *e;
+    vmops_span_t   s;
+
+    n = record->elements;
+    size = 0;
+
+    for (i = 0; i < n; i++) {
+        size += ngx_vmops_item_text(record, i).n;
+    }
+
+    copy = ngx_pcalloc(pool, (1 + n) * sizeof(redisReply)
+                             + n * sizeof(redisReply *) + size);
+    if (copy == NULL) {
+        return NULL;
+    }
+
+    e = copy + 1;
+    copy->type = REDIS_REPLY_ARRAY;
+    copy->elements = n;
+    copy->element = (redisReply **) (e + n);
+    p = (u_char *) (copy->element + n);
+
+    for (i = 0; i < n; i++) {
+        s = ngx_vmops_item_text(record, i);
+
+        e[i].type = REDIS_REPLY_STRING;
+        e[i].str = (char *) p;
+        e[i].len = s.n;
+        copy->element[i] = &e[i];
+
+        p = ngx_cpymem(p, s.p, s.n);
+    }
+
+    return copy;
 }
 
 

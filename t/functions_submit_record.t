@@ -21,7 +21,7 @@ my $before = now_ms();
 my $reply = $f->call(submit => $arg);
 is_deeply [@$reply[0, 1]], ['OK', '1'], 'accepted, new';
 
-my $record = hash($reply->[2]);
+my $record = whole($reply->[2]);
 my $created = delete $record->{created_at};
 my $event = delete $record->{ev0};
 my $born = delete $record->{born};
@@ -39,8 +39,8 @@ is_deeply $record, {
     secret_ref => $ref, secret_version => '1',
 }, 'the record, whole; params byte for byte';
 
-my $stored = hash($f->admin('HGETALL', $f->key('agent_commands',
-                                               $arg->{command_id})));
+my $stored = whole($f->admin('HGETALL', $f->key('agent_commands',
+                                                $arg->{command_id})));
 is_deeply $stored, { %$record, created_at => $created, ev0 => $event,
                        born => $born },
     'the store holds what was answered';
@@ -73,12 +73,12 @@ is $f->submit(command_id => $arg->{command_id})->[0], 'conflict',
     'the same id twice is no second command';
 
 # a short deadline bounds the wait, too
-my $short = hash($f->submit(timeout_s => 3)->[2]);
+my $short = whole($f->submit(timeout_s => 3)->[2]);
 is $f->admin('ZSCORE', $f->key('deadlines'), $short->{command_id}),
     $short->{created_at} + 3000, 'nothing waits longer than its own time';
 
 # endpoint: the secret is the target, the agent is the one that made it
-my $endpoint = hash($f->submit(scope => 'endpoint', action => 'list',
+my $endpoint = whole($f->submit(scope => 'endpoint', action => 'list',
                                target => $ref)->[2]);
 is_deeply [@$endpoint{qw(agent_id secret_ref secret_version)}],
     [$w->{agent}, $ref, 1], 'endpoint: agent and version by the secret';
@@ -89,7 +89,7 @@ is_deeply $f->submit(scope => 'endpoint', target => $ref, family => 'ssh'),
     ['invalid_params', '/secret_ref family'], 'endpoint: of another family';
 
 # task: the target and the secret of one of the tenant's own commands
-my $task = hash($f->submit(scope => 'task', action => 'task-status',
+my $task = whole($f->submit(scope => 'task', action => 'task-status',
                            target => $arg->{command_id})->[2]);
 is_deeply [@$task{qw(agent_id vm_uuid guest node vmid secret_ref target)}],
     [$w->{agent}, $w->{vm}, 'qemu', 'pve1', 101, $ref, $arg->{command_id}],
@@ -105,7 +105,7 @@ is $f->submit(scope => 'magic')->[0], 'not_found', 'no such scope';
 my $ssh = $f->make_secret($w->{agent}, kind => 'ssh_key');
 my $tunnelled = $f->make_secret($w->{agent}, via => ref_of($ssh));
 is $f->bind_secret('vm', $w->{vm}, $tunnelled)->[0], 'OK', 'bound';
-my $through = hash($f->submit->[2]);
+my $through = whole($f->submit->[2]);
 is_deeply [@$through{qw(secret_ref via_ref via_version)}],
     [ref_of($tunnelled), ref_of($ssh), 1], 'via: pinned with its version';
 $f->ok_call(secret_delete => { secret_id => $ssh, force => 1 });

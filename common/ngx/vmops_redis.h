@@ -134,6 +134,18 @@ vmops_redis_sub_t *vmops_redis_subscribe(vmops_redis_t *r, ngx_str_t *channel,
 void vmops_redis_unsubscribe(vmops_redis_sub_t *sub);
 
 
+/*
+ * What a function packed with cmsgpack: arrays of strings, at most
+ * VMOPS_REDIS_PACKED_MAX of them.  The reply is of the pool, its strings point
+ * into the text.  NULL: malformed, too many, or no memory.
+ */
+redisReply *vmops_redis_unpack(ngx_pool_t *pool, u_char *text, size_t n);
+
+/* a flat array of fields and values, and behind them those of another one */
+redisReply *vmops_redis_joined(ngx_pool_t *pool, redisReply *record,
+    redisReply *more);
+
+
 /* what a reply is, as far as the way to the store is concerned */
 
 typedef enum {

@@ -21,7 +21,7 @@ end
 
 -- a whole number as text: tostring() would write 1e+15
 local function text(n)
-    return string.format('%.0f', n)
+    return string.format('%d', n)
 end
 
 local function num(s)
@@ -52,10 +52,13 @@ local function mapped(list)
     return map
 end
 
--- a hash, or nil where there is none
+-- a hash, and the same as a flat array; nil where there is none
 local function record(key)
     local list = redis.call('HGETALL', key)
-    return #list > 0 and mapped(list) or nil
+    if #list > 0 then
+        return mapped(list), list
+    end
+    return nil
 end
 
 -- some fields of a hash, "" where absent
@@ -79,31 +82,38 @@ local function pick(key, names)
     return found
 end
 
--- without the pairs whose value is ""
+-- without the pairs whose value is "": the same list
 local function filled(list)
-    local kept, n = {}, 0
-    for i = 1, #list, 2 do
+    local n, last = 0, #list
+    for i = 1, last, 2 do
         if list[i + 1] ~= '' then
-            kept[n + 1], kept[n + 2] = list[i], list[i + 1]
+            if n + 1 < i then
+                list[n + 1], list[n + 2] = list[i], list[i + 1]
+            end
             n = n + 2
         end
     end
-    return kept
+    for i = n + 1, last do
+        list[i] = nil
+    end
+    return list
 end
 
 -- writes pairs of a hash; "" removes the field, nothing else is touched
 local function put(key, list)
-    local kept = filled(list)
-    if #kept > 0 then
+    local kept, gone, n = {}, {}, 0
+    for i = 1, #list, 2 do
+        if list[i + 1] == '' then
+            gone[#gone + 1] = list[i]
+        else
+            kept[n + 1], kept[n + 2] = list[i], list[i + 1]
+            n = n + 2
+        end
+    end
+    if n > 0 then
         redis.call('HSET', key, unpack(kept))
     end
-    if #kept < #list then
-        local gone = {}
-        for i = 1, #list, 2 do
-            if list[i + 1] == '' then
-                gone[#gone + 1] = list[i]
-            end
-        end
+    if #gone > 0 then
         redis.call('HDEL', key, unpack(gone))
     end
 end
@@ -203,7 +213,7 @@ end
 -- a JSON string of any bytes; what is no UTF-8 becomes U+FFFD
 local function json_string(s)
     -- by far the most are plain: the characters below but for "\" and "]"
-    if not string.find(s, '[^a-z0-9#-[^-~ !]') then
+    if string.find(s, '^[a-z0-9#-[^-~ !]*$') then
         return '"' .. s .. '"'
     end
     local parts, i = {}, 1

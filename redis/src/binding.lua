@@ -6,35 +6,24 @@ function Binding.name(scope_type, scope_id, family)
     return scope_type .. ':' .. scope_id .. ':' .. family
 end
 
--- {the VM's own binding} {its bot's}, empty where there is none
+-- {the VM's own binding} {its bot's}, empty where there is none.  Its own one
+-- counts even where it leads nowhere: then its bot's is not looked at.
 function Binding.of_vm(t, vm_uuid, bot_id, family)
     local own, bot = {}, {}
     if vm_uuid ~= '' then
         own = redis.call('HGETALL', K.binding(t, Binding.name('vm', vm_uuid,
                                                               family)))
     end
-    if bot_id ~= '' then
+    if bot_id ~= '' and #own == 0 then
         bot = redis.call('HGETALL', K.binding(t, Binding.name('bot', bot_id,
                                                               family)))
     end
     return own, bot
 end
 
--- The secret that a VM's actions use, nil where it has none.  Its own binding
--- counts even where it leads nowhere.
-function Binding.secret(t, vm_uuid, family)
-    local ref = redis.call('HGET', K.binding(t, Binding.name('vm', vm_uuid,
-                                                             family)),
-                           'secret_ref')
-    if ref then
-        return ref
-    end
-    local bot_id = fields(K.vm(t, vm_uuid), 'bot_id')
-    return bot_id ~= ''
-        and redis.call('HGET', K.binding(t, Binding.name('bot', bot_id,
-                                                         family)),
-                       'secret_ref')
-        or nil
+-- the one of them that counts
+function Binding.of(own, bot)
+    return mapped(#own > 0 and own or bot)
 end
 
 -- removes one binding: was there one?

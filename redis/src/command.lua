@@ -5,10 +5,41 @@ local Command = {}
 -- by status, of the call under way
 local ended = {}
 
+local IDENTITY = { 'agent_id', 'ed_pk', 'x_pk', 'approved', 'revoked', 'mac' }
+
+-- {agent}: what its MAC is over, and the MAC.  agent: the record, where it has
+-- been read.
+local function identity(t, id, agent)
+    agent = agent or pick(K.agent(t, id), IDENTITY) or {}
+    local list = {}
+    for i = 1, #IDENTITY do
+        list[2 * i - 1] = IDENTITY[i]
+        list[2 * i] = agent[IDENTITY[i]] or ''
+    end
+    return list
+end
+
 local FINAL = {
     succeeded = true, failed = true, rejected = true, cancelled = true,
     timed_out = true, indeterminate = true,
 }
+
+-- A command's record.  What was asked, and by whom, never changes: it is one
+-- field, `intent`, in MessagePack, because a record of few fields is written in
+-- half the time.  Read it is as if they were fields like the others.
+function Command.record(key)
+    local command = record(key)
+    if command and command.intent ~= '' then
+        local intent = cmsgpack.unpack(command.intent)
+        for i = 1, #intent, 2 do
+            if rawget(command, intent[i]) == nil then
+                command[intent[i]] = intent[i + 1]
+            end
+        end
+        command.intent = nil
+    end
+    return command
+end
 
 function Command.final(command)
     return FINAL[command.status] == true
@@ -35,11 +66,14 @@ function Command.set_due(t, id, command)
     redis.call('ZADD', K.deadlines(t), text(Command.due(command)), id)
 end
 
--- Drops the oldest finished ones beyond what is kept, a few a call.
-function Command.trim(t, ms)
+-- Drops the oldest finished ones beyond what is kept, a few a call; those that
+-- are many at once, those that are old with the sweep.
+function Command.trim(t, ms, open, sweeping)
     local index = K.commands(t)
-    local open = num(redis.call('HGET', t, 'open') or '')
     local extra = redis.call('ZCARD', index) - open - LIMIT.COMMANDS_FINISHED_MAX
+    if extra <= 0 and not sweeping then
+        return
+    end
     local old = ms - LIMIT.COMMANDS_KEPT_S * 1000
     local list = redis.call('ZRANGE', index, 0, LIMIT.TRIM_MAX - 1, 'WITHSCORES')
     for i = 1, #list, 2 do
@@ -57,26 +91,33 @@ function Command.trim(t, ms)
 end
 
 -- Ends a command: its record, queue, deadline, counter, event and audit entry.
--- more: further fields.  command: its record as it was, and is changed.
+-- more: further fields.  command: its record as it was (agent_id, status,
+-- error_code, waits), and is changed.  The request that waits for it has the
+-- record as it was submitted, and is told what has become different since, in
+-- MessagePack: unless there was progress, or a log, which it has to read.
 function Command.finish(t, ms, id, command, status, more, actor)
     local list = filled(more)
+    local n = #list
+    list[n + 1], list[n + 2] = 'status', status
+    list[n + 3], list[n + 4] = 'finished_at', text(ms)
     local was_open = not Command.final(command)
     ended[status] = (ended[status] or 0) + 1
-    redis.call('HSET', K.command(t, id), 'status', status, 'finished_at',
-               text(ms), unpack(list))
-    command.status, command.finished_at = status, text(ms)
+    local open, audit = fields(t, 'open', 'audit')
+    open, audit = num(open), num(audit) + 1
+    redis.call('HSET', K.command(t, id), unpack(list))
     for i = 1, #list, 2 do
         command[list[i]] = list[i + 1]
     end
     if was_open then
         redis.call('ZREM', K.queue(t, command.agent_id), id)
         redis.call('ZREM', K.deadlines(t), id)
-        redis.call('HINCRBY', t, 'open', -1)
+        open = open - 1
     end
+    redis.call('HSET', t, 'open', text(open), 'audit', text(audit))
     Events.command(t, ms, id, 'done', status, nil, {
-        'command.finished', actor, 'error', command.error_code,
-    })
-    Command.trim(t, ms)
+        'command.finished', actor, 'error', command.error_code, n = audit,
+    }, command.waits ~= '' and cmsgpack.pack(list))
+    Command.trim(t, ms, open)
 end
 
 -- Ends it if its time is over.  It did not run, or nobody knows.
@@ -98,7 +139,7 @@ end
 
 -- one that is as it is now, nil where there is none
 function Command.current(t, ms, id)
-    local command = record(K.command(t, id))
+    local command = Command.record(K.command(t, id))
     if command then
         Command.expire(t, ms, id, command)
     end

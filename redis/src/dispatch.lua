@@ -16,16 +16,6 @@ local function waiting(t, agent_id, drained)
                       '+inf') > 0
 end
 
--- {agent}: what its MAC is over, and the MAC
-local function identity(t, id)
-    local list = {}
-    local names = { 'agent_id', 'ed_pk', 'x_pk', 'approved', 'revoked', 'mac' }
-    for i, value in ipairs({ fields(K.agent(t, id), unpack(names)) }) do
-        list[2 * i - 1], list[2 * i] = names[i], value
-    end
-    return list
-end
-
 -- Everything else a gateway checks before it signs.  origin: the command that a
 -- task call refers to, whose target it has.
 local function bundle(t, command)
@@ -36,7 +26,8 @@ local function bundle(t, command)
                                  command.family)
     end
     if command.scope == 'task' then
-        origin = redis.call('HGETALL', K.command(t, command.target))
+        local of = Command.record(K.command(t, command.target))
+        origin = of and flat(of) or {}
     end
     local principal = {}
     if command.pkind ~= 'var' then
@@ -46,8 +37,15 @@ local function bundle(t, command)
     return { flat(command), vm, own, bot, principal, origin }
 end
 
+-- Is it for this session: queued, or its own already and nothing it has seen?
+local function to_take(command, session, seq, seen)
+    return command.status == 'queued'
+        or command.status == 'delivered' and command.taken_by == session
+           and seen and seq > seen
+end
+
 -- The queue holds what was delivered, too; `drained` in the agent's record is
--- the last seq that was taken.
+-- the last seq that was taken, or handed over when it was submitted.
 function F.take(t, a)
     local refusal = Session.refused(t, a.agent_id, a.session)
     if refusal then
@@ -56,29 +54,35 @@ function F.take(t, a)
     local ms, most = now(), math.max(num(a.limit), 1)
     local agent, queue = K.agent(t, a.agent_id), K.queue(t, a.agent_id)
     local drained = num((fields(agent, 'drained')))
+    local seen = whole(a.seen)
+    local at = seen and math.min(seen, drained) or drained
     local taken = {}
     repeat
-        local list = redis.call('ZRANGEBYSCORE', queue, '(' .. text(drained),
+        local list = redis.call('ZRANGEBYSCORE', queue, '(' .. text(at),
                                 '+inf', 'WITHSCORES', 'LIMIT', 0,
                                 most - #taken)
         for i = 1, #list, 2 do
             local id = list[i]
             local command = Command.current(t, ms, id)
-            drained = num(list[i + 1])
+            at = num(list[i + 1])
             if not command then
                 redis.call('ZREM', queue, id)
-            elseif command.status == 'queued' then
-                command.status, command.delivered_at = 'delivered', text(ms)
-                redis.call('HSET', K.command(t, id), 'status', 'delivered',
-                           'delivered_at', text(ms), 'taken_by', a.session)
-                Command.set_due(t, id, command)
-                Events.command(t, ms, id, 'status', 'delivered')
+            elseif to_take(command, a.session, at, seen) then
+                if command.status == 'queued' then
+                    command.status, command.delivered_at = 'delivered', text(ms)
+                    redis.call('HSET', K.command(t, id), 'status', 'delivered',
+                               'delivered_at', text(ms), 'taken_by', a.session)
+                    Command.set_due(t, id, command)
+                    Events.command(t, ms, id, 'status', 'delivered')
+                end
                 taken[#taken + 1] = bundle(t, command)
             end
         end
     until #list == 0 or #taken == most
-    redis.call('HSET', agent, 'drained', text(drained))
-    local more = #taken == most and waiting(t, a.agent_id, drained)
+    if at > drained then
+        redis.call('HSET', agent, 'drained', text(at))
+    end
+    local more = #taken == most and waiting(t, a.agent_id, at)
     return { 'OK', identity(t, a.agent_id), taken, more and '1' or '0' }
 end
 
@@ -109,6 +113,13 @@ function F.untake(t, a)
         Events.wake(t, 'cmd ' .. a.agent_id)
     end
     return { 'OK', text(returned) }
+end
+
+-- its end alone no longer says all of it
+local function told(t, a, command)
+    if command.waits ~= '' then
+        redis.call('HDEL', K.command(t, a.command_id), 'waits')
+    end
 end
 
 -- an agent's own command, or the reply that there is none for this session
@@ -146,6 +157,7 @@ function F.progress(t, a)
             list[#list + 1] = a[name]
         end
         local percent = whole(a.percent)
+        told(t, a, command)
         Events.command(t, ms, a.command_id, 'progress', 'running',
                        '{"percent":' .. (percent and text(percent) or 'null')
                        .. ',"stage":' .. json_string(a.stage)
@@ -166,6 +178,7 @@ function F.log(t, a)
         return { 'OK' }
     end
     local ms, key = now(), K.log(t, a.command_id)
+    told(t, a, command)
     for _, line in ipairs(a.line) do
         redis.call('RPUSH', key, text(ms) .. ' ' .. line)
         Events.command(t, ms, a.command_id, 'log', command.status, line)
@@ -216,11 +229,14 @@ local function replaces(command, a)
         and (command.receipt_signature == '' or a.status ~= 'indeterminate')
 end
 
+local FINISH = { 'status', 'agent_id', 'delivered_at', 'accepted_at',
+                 'receipt_signature', 'error_code', 'waits' }
+
 function F.finish(t, a)
     local ms, id = now(), a.command_id
     local actor = a.receipt_signature ~= '' and 'agent:' .. a.agent_id
         or 'system'
-    local command = record(K.command(t, id))
+    local command = pick(K.command(t, id), FINISH)
     if not FINAL[a.status] then
         return { 'bad_request' }
     end
@@ -238,7 +254,7 @@ function F.finish(t, a)
         command.error_code = ''
     end
     Command.finish(t, ms, id, command, a.status, {
-        'accepted_at', command.accepted_at ~= '' and command.accepted_at
+        'delivered_at', command.delivered_at, 'accepted_at', command.accepted_at ~= '' and command.accepted_at
                        or a.accepted_at,
         'started', a.started, 'finished', a.finished, 'result', a.result,
         'error_code', a.error_code, 'error_stage', a.error_stage,

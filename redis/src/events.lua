@@ -32,12 +32,16 @@ local function trim(t)
     end
 end
 
--- XADD and the word to those who listen.  word: what `live` says before the
--- entry's id.
-local function emit(t, word, list)
-    local id = redis.call('XADD', K.events(t), '*', unpack(list))
+local function add(t, list)
+    return redis.call('XADD', K.events(t), '*', unpack(list))
+end
+
+-- An entry and the word to those who listen.  word: what `live` says before
+-- the entry's id; more: what it says after it.
+local function emit(t, word, list, more)
+    local id = add(t, list)
     trim(t)
-    redis.call('SPUBLISH', K.live(t), word .. ' ' .. id)
+    redis.call('SPUBLISH', K.live(t), word .. ' ' .. id .. (more or ''))
     return id
 end
 
@@ -70,9 +74,8 @@ function Events.change(t, ms, what, id, more)
     })
 end
 
--- A command's event.  kind: status, progress, log, done.  data: of progress a
--- JSON object, of log the line.  audit: nil, or {what, actor, pairs ...}.
-function Events.command(t, ms, id, kind, status, data, audit)
+-- its fields; audit.n: its number, where the caller counts itself
+local function of_command(t, ms, id, kind, status, data, audit)
     local list = { 'type', 'command', 'ms', text(ms), 'command_id', id,
                    'kind', kind, 'status', status }
     if data then
@@ -86,11 +89,35 @@ function Events.command(t, ms, id, kind, status, data, audit)
             entry[#entry + 1] = audit[i]
         end
         list[#list + 1] = 'n'
-        list[#list + 1] = text(redis.call('HINCRBY', t, 'audit', 1))
+        list[#list + 1] = text(audit.n or redis.call('HINCRBY', t, 'audit', 1))
         list[#list + 1] = 'entry'
         list[#list + 1] = json_object(entry)
     end
-    return emit(t, 'cmd ' .. id .. ' ' .. status, list)
+    return list
+end
+
+-- A command's event.  kind: status, progress, log, done.  data: of progress a
+-- JSON object, of log the line.  audit: nil, or {what, actor, pairs ...}.
+-- record: nil, or what its end has changed, packed, for who waits for it.
+function Events.command(t, ms, id, kind, status, data, audit, record)
+    return emit(t, 'cmd ' .. id .. ' ' .. status,
+                of_command(t, ms, id, kind, status, data, audit),
+                record and ' ' .. record)
+end
+
+-- Its first event, or its first two where it was handed over at once: told by
+-- one word, from which a stream reads on.
+function Events.submitted(t, ms, id, audit, handed)
+    local first = add(t, of_command(t, ms, id, 'status', 'queued', nil, audit))
+    local status = 'queued'
+    if handed then
+        status = 'delivered'
+        add(t, of_command(t, ms, id, 'status', status))
+    end
+    trim(t)
+    redis.call('SPUBLISH', K.live(t), 'cmd ' .. id .. ' ' .. status .. ' '
+               .. first)
+    return first
 end
 
 function Events.wake(t, message)

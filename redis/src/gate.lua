@@ -22,6 +22,20 @@ function Gate.count(key, cost, limit)
     return limit == '' or used <= num(limit), used, reset
 end
 
+-- Counts cost against limit where nothing but a refusal is told of it: nil, or
+-- when the window ends.  One call of Redis, as long as there is room.
+function Gate.spend(key, cost, limit)
+    local used = redis.call('INCRBY', key, cost)
+    if used == num(cost) then
+        redis.call('PEXPIRE', key, LIMIT.RATE_MS)
+    end
+    if used <= num(limit) then
+        return nil
+    end
+    local reset = redis.call('PTTL', key)
+    return reset < 0 and LIMIT.RATE_MS or reset
+end
+
 -- A flag's value for a tenant: its own beats its cohort's beats the global
 -- one, on where nobody said anything.  flags: "*=1,beta=0" of this flag.
 function Gate.flag(tenant, name, flags)

@@ -38,7 +38,7 @@ local K = {
     --- tenants/{<t>}/agent_commands | zset | submit, finish, sweep | yes | ids by time of creation; finished ones are trimmed
     commands = function(t) return t .. '/agent_commands' end,
 
-    --- tenants/{<t>}/agent_commands/<id> | hash | submit, take, untake, progress, finish, command, sweep | yes | AgentCommand, pinned secrets, MAC of the intent
+    --- tenants/{<t>}/agent_commands/<id> | hash | submit, take, untake, progress, finish, command, sweep | yes | AgentCommand, pinned secrets; `intent`: what was asked and by whom, with its MAC, in MessagePack
     command = function(t, id) return t .. '/agent_commands/' .. id end,
 
     --- tenants/{<t>}/agent_commands/<id>/log | list | log | yes | the last lines, `<ms> <line>`
@@ -103,6 +103,9 @@ local K = {
 
     --- tenants/{<t>}/wake | shard channel | submit, agent, session, tenant_set, tenant_delete, register | – | to the gateways
     wake = function(t) return t .. '/wake' end,
+
+    --- tenants/{<t>}/wake/<incarnation> | shard channel | submit | – | a command with all that its gateway worker checks before it signs
+    handover = function(t, inc) return t .. '/wake/' .. inc end,
 
     --- tenants/{<t>}/live | shard channel | all that write events | – | to SSE streams and waiting requests
     live = function(t) return t .. '/live' end,

@@ -20,38 +20,39 @@ local function with_ended(reply)
     return reply
 end
 
+-- functions that look themselves whether their tenant is there
+local LOOKS = { submit = true }
+
 local function register(spec)
     local name, args, rest = spec.name, spec.args, spec.rest
-    local want = #args .. (rest and ' or more' or '')
-        .. (#args == 1 and not rest and ' argument' or ' arguments')
+    local want = args .. (rest and ' or more' or '')
+        .. (args == 1 and not rest and ' argument' or ' arguments')
     local run = F[name]
     local key = KEY[spec.key]
+    local absent = not LOOKS[name] and spec.absent
 
     local function callback(keys, argv)
-        if #argv < #args or #argv > #args and not rest then
+        if #argv < args or #argv > args and not rest then
             return redis.error_reply('ERR vmops_' .. name .. ' wants ' .. want)
         end
         if #keys ~= 1 or not string.find(keys[1], key[1]) then
             return redis.error_reply('ERR vmops_' .. name .. ' wants one key, '
                                      .. key[2])
         end
-        local a = {}
-        for i = 1, #args do
-            a[args[i]] = argv[i]
-        end
+        local a = spec.named(argv)
         if rest then
             local list = {}
-            for i = #args + 1, #argv do
+            for i = args + 1, #argv do
                 list[#list + 1] = argv[i]
             end
             a[rest] = list
         end
         -- a tenant that is not there (any more): whoever asks learns no more
         -- than that
-        if spec.absent then
+        if absent then
             local status = redis.call('HGET', keys[1], 'status')
             if not status or status == 'deleting' and not DELETED[name] then
-                return { spec.absent }
+                return { absent }
             end
         end
         ended = {}

@@ -3,42 +3,71 @@
 -- leaves nothing behind but the count of requests.
 --
 -- s: t, ms, a (the arguments), and what the gates found: principal, tenant, vm,
--- origin (of a task call), secret, via, agent, agent_id, grace_until.
+-- origin (of a task call), secret, via, agent, agent_id, grace_until; and as
+-- flat arrays, for the gateway: records.principal, vm, own, bot (bindings),
+-- origin.
 
 local ROLES = { operator = true, owner = true }
 
--- what is read of each: a submission is the busiest of all calls
-local PRINCIPAL = { 'role', 'expires_at', 'token_id' }
-local TENANT = { 'status', 'cohort', 'flag:AGENT_COMMAND_BUS_ENABLED',
-                 'lic_plan', 'lic_expires_at', 'lic_grace_ms', 'open' }
-local PLACE = { 'agent_id', 'guest', 'node', 'vmid' }
-local ORIGIN = { 'agent_id', 'guest', 'node', 'vmid', 'vm_uuid', 'family',
-                 'secret_ref' }
-local SECRET = { 'agent_id', 'kind', 'key_id', 'version', 'via' }
-local AGENT = { 'approved', 'revoked', 'locked', 'session', 'gateway', 'since',
-                'key_id', 'keystore' }
+-- What is read of each.  A submission is the busiest of all calls, and most of
+-- its time was Lua's, making tables larger: so these are made in one piece.
+
+local function tenant_of(key)
+    local v = redis.call('HMGET', key, 'status', 'cohort',
+                         'flag:AGENT_COMMAND_BUS_ENABLED', 'lic_plan',
+                         'lic_expires_at', 'lic_grace_ms', 'open', 'audit')
+    return v[1] and {
+        status = v[1], cohort = v[2] or '',
+        ['flag:AGENT_COMMAND_BUS_ENABLED'] = v[3] or '',
+        lic_plan = v[4] or '', lic_expires_at = v[5] or '',
+        lic_grace_ms = v[6] or '', open = num(v[7]), audit = num(v[8]),
+    }
+end
+
+local function secret_of(key)
+    local v = redis.call('HMGET', key, 'agent_id', 'kind', 'key_id', 'version',
+                         'via')
+    return v[1] and {
+        agent_id = v[1], kind = v[2] or '', key_id = v[3] or '',
+        version = v[4] or '', via = v[5] or '',
+    }
+end
+
+local function agent_of(key)
+    local v = redis.call('HMGET', key, 'agent_id', 'ed_pk', 'x_pk', 'approved',
+                         'revoked', 'mac', 'locked', 'session', 'gateway',
+                         'since', 'key_id', 'keystore', 'last_seq', 'drained')
+    return v[1] and {
+        agent_id = v[1], ed_pk = v[2] or '', x_pk = v[3] or '',
+        approved = v[4] or '', revoked = v[5] or '', mac = v[6] or '',
+        locked = v[7] or '', session = v[8] or '', gateway = v[9] or '',
+        since = v[10] or '', key_id = v[11] or '', keystore = v[12] or '',
+        last_seq = num(v[13]), drained = num(v[14]),
+    }
+end
 
 local Submit = {}
 
 function Submit.principal(s)
     local a = s.a
-    s.principal = Tenant.principal(s.t, a.pkind, a.pkey, a.subject, s.ms,
-                                   PRINCIPAL)
+    s.tenant = tenant_of(s.t)
+    if s.tenant and s.tenant.status ~= 'deleting' then
+        s.principal, s.records.principal =
+            Tenant.principal(s.t, a.pkind, a.pkey, a.subject, s.ms)
+    end
     if not s.principal
        or a.pkind ~= 'var' and s.principal.role ~= a.role
     then
         return { 'unauthenticated' }
     end
-    s.tenant = pick(s.t, TENANT)
 end
 
 function Submit.requests(s)
     local a = s.a
-    local within, _, reset =
-        Gate.count(Tenant.rate_key(s.t, a.pkind, a.pkey, a.subject),
-                   num(a.cost), a.rate_limit)
-    if not within then
-        return { 'rate_limited', text(reset), a.rate_limit }
+    local wait = Gate.spend(Tenant.rate_key(s.t, a.pkind, a.pkey, a.subject),
+                            a.cost, a.rate_limit)
+    if wait then
+        return { 'rate_limited', text(wait), a.rate_limit }
     end
 end
 
@@ -85,7 +114,7 @@ end
 local TARGET = {}
 
 function TARGET.vm(s)
-    s.vm = pick(K.vm(s.t, s.a.target), PLACE)
+    s.vm, s.records.vm = record(K.vm(s.t, s.a.target))
     if not s.vm then
         return { 'not_found' }
     end
@@ -97,7 +126,7 @@ end
 
 function TARGET.endpoint(s)
     s.secret_ref = s.a.target
-    s.secret = pick(K.secret(s.t, s.secret_ref), SECRET)
+    s.secret = secret_of(K.secret(s.t, s.secret_ref))
     if not s.secret then
         return { 'not_found' }
     end
@@ -105,10 +134,11 @@ function TARGET.endpoint(s)
 end
 
 function TARGET.task(s)
-    s.origin = pick(K.command(s.t, s.a.target), ORIGIN)
+    s.origin = Command.record(K.command(s.t, s.a.target))
     if not s.origin then
         return { 'not_found' }
     end
+    s.records.origin = flat(s.origin)
     s.secret_ref = s.origin.secret_ref
     s.agent_id = s.origin.agent_id
 end
@@ -132,7 +162,7 @@ function Submit.params(s)
 end
 
 function Submit.agent(s)
-    s.agent = pick(K.agent(s.t, s.agent_id), AGENT)
+    s.agent = agent_of(K.agent(s.t, s.agent_id))
     if not s.agent then
         return { 'agent_revoked' }
     end
@@ -146,7 +176,7 @@ end
 
 -- a secret of this agent and family that can be opened now, or why not
 local function usable(s, ref, family)
-    local secret = ref and pick(K.secret(s.t, ref), SECRET)
+    local secret = ref ~= '' and secret_of(K.secret(s.t, ref))
     if not secret or secret.agent_id ~= s.agent_id
        or Secret.family(secret.kind) ~= family
     then
@@ -161,7 +191,9 @@ end
 -- The secret, and the one it goes through, in the versions of now.
 function Submit.secret(s)
     if s.vm then
-        s.secret_ref = Binding.secret(s.t, s.a.target, s.a.family)
+        local own, bot = Binding.of_vm(s.t, s.a.target, s.vm.bot_id, s.a.family)
+        s.records.own, s.records.bot = own, bot
+        s.secret_ref = Binding.of(own, bot).secret_ref
     end
     local refusal
     s.secret, refusal = usable(s, s.secret_ref, s.a.family)
@@ -183,12 +215,20 @@ end
 
 -- Counted when it is accepted: a refused one costs no command.
 function Submit.commands(s)
-    if num(s.tenant.open) >= num(s.a.open_limit) then
+    if s.tenant.open >= num(s.a.open_limit) then
         return { 'rate_limited', text(LIMIT.OPEN_RETRY_MS), s.a.open_limit }
     end
-    local _, used, reset = Gate.count(K.rate(s.t, 'commands'), 0, '')
-    if used >= num(s.a.command_limit) then
-        return { 'rate_limited', text(reset), s.a.command_limit }
+    local wait = Gate.spend(K.rate(s.t, 'commands'), 1, s.a.command_limit)
+    if wait then
+        redis.call('DECRBY', K.rate(s.t, 'commands'), 1)
+        return { 'rate_limited', text(wait), s.a.command_limit }
+    end
+    -- a caller that does not know whether its first try arrived
+    if redis.call('ZADD', K.commands(s.t), 'NX', text(s.ms),
+                  s.a.command_id) == 0
+    then
+        redis.call('DECRBY', K.rate(s.t, 'commands'), 1)
+        return { 'conflict' }
     end
 end
 
@@ -204,7 +244,7 @@ local GATES = {
     Submit.agent,           -- agent_unapproved, agent_revoked, agent_locked
     Submit.secret,          -- secret_missing, secret_reentry_required
     Submit.online,          -- agent_offline
-    Submit.commands,        -- 429, commands
+    Submit.commands,        -- 429, commands; conflict
 }
 
 local function by(s)
@@ -215,56 +255,100 @@ local function by(s)
     return s.a.pkind == 'session' and s.a.subject or 'user:' .. s.a.subject
 end
 
+-- The command goes with all that vouches for it to the worker that holds its
+-- agent, unless others wait before it: is that worker listening?  What it
+-- cannot send it gives back (untake); what it did not hear it asks for (take).
+local function hand_over(s, list, seq)
+    local agent, records = s.agent, s.records
+    if agent.session == '' or agent.drained ~= seq - 1 then
+        return false
+    end
+    local task = s.origin ~= nil
+    local vm, own, bot = records.vm or {}, records.own or {}, records.bot or {}
+    if task then
+        local uuid = s.origin.vm_uuid
+        if uuid ~= '' then
+            vm = redis.call('HGETALL', K.vm(s.t, uuid))
+            own, bot = Binding.of_vm(s.t, uuid, mapped(vm).bot_id, s.a.family)
+        end
+    end
+    local message = cmsgpack.pack({
+        agent.session, identity(s.t, s.agent_id, agent),
+        { list, vm, own, bot, records.principal, task and records.origin or {} },
+    })
+    return redis.call('SPUBLISH', K.handover(s.t, agent.gateway), message) > 0
+end
+
 local function accept(s)
-    local t, a, ms = s.t, s.a, s.ms
+    local t, a, ms, tenant = s.t, s.a, s.ms, s.tenant
     local place = s.vm or s.origin or mapped({})
     local vm_uuid = s.vm and a.target or place.vm_uuid
-    local seq = redis.call('HINCRBY', K.agent(t, s.agent_id), 'last_seq', 1)
-    local event = Events.command(t, ms, a.command_id, 'status', 'queued', nil, {
+    local seq = s.agent.last_seq + 1
+    local list = filled({
+        'status', 'queued', 'command_id', a.command_id, 'vm_uuid', vm_uuid,
+        'guest', place.guest, 'node', place.node, 'vmid', place.vmid,
+        'agent_id', s.agent_id, 'seq', text(seq), 'timeout_s', a.timeout_s,
+        'secret_ref', s.secret_ref, 'secret_version', s.secret.version,
+        'via_ref', s.via_ref or '', 'via_version', s.via and s.via.version or '',
+        'created_at', text(ms), 'born', text(born), 'waits', a.waits,
+        'intent', cmsgpack.pack({
+            'service', a.service, 'action', a.action, 'scope', a.scope,
+            'family', a.family, 'target', a.target, 'params', a.params, 'iat', a.iat, 'exp', a.exp,
+            'subject', a.subject, 'role', a.role, 'pkind', a.pkind,
+            'pkey', a.pkey, 'idem', a.idem, 'intent_mac', a.intent_mac,
+        }),
+    })
+    local handed = hand_over(s, list, seq)
+    -- before the event: the numbers of the audit go on with it
+    redis.call('HSET', t, 'open', text(tenant.open + 1),
+               'audit', text(tenant.audit + 1), 'active_at', text(ms))
+    local n, stored = #list, #list + 2
+    list[n + 1], list[n + 2] = 'ev0', Events.submitted(t, ms, a.command_id, {
         'command.submitted', by(s), 'subject', a.subject, 'service', a.service,
         'action', a.action, 'target', a.target, 'agent_id', s.agent_id,
-    })
-    local list = filled({
-        'command_id', a.command_id, 'service', a.service, 'action', a.action,
-        'scope', a.scope, 'family', a.family, 'target', a.target,
-        'vm_uuid', vm_uuid, 'guest', place.guest, 'node', place.node,
-        'vmid', place.vmid, 'agent_id', s.agent_id, 'params', a.params,
-        'status', 'queued', 'seq', text(seq), 'timeout_s', a.timeout_s,
-        'iat', a.iat, 'exp', a.exp, 'subject', a.subject, 'role', a.role,
-        'pkind', a.pkind, 'pkey', a.pkey, 'idem', a.idem,
-        'intent_mac', a.intent_mac, 'secret_ref', s.secret_ref,
-        'secret_version', s.secret.version, 'via_ref', s.via_ref or '',
-        'via_version', s.via and s.via.version or '',
-        'created_at', text(ms), 'ev0', event, 'born', text(born),
-    })
-    redis.call('HSET', K.command(t, a.command_id), unpack(list))
-    redis.call('ZADD', K.commands(t), text(ms), a.command_id)
-    redis.call('ZADD', K.queue(t, s.agent_id), text(seq), a.command_id)
+        n = tenant.audit + 1,
+    }, handed)
+    -- it is answered as accepted, whatever becomes of it in the same moment
+    if handed then
+        list[2], stored = 'delivered', n + 6
+        list[n + 3], list[n + 4] = 'delivered_at', text(ms)
+        list[n + 5], list[n + 6] = 'taken_by', s.agent.session
+    end
+    redis.call('HSET', K.command(t, a.command_id), unpack(list, 1, stored))
     Command.set_due(t, a.command_id, {
-        status = 'queued', created_at = ms, timeout_s = a.timeout_s,
+        status = list[2], created_at = ms, timeout_s = a.timeout_s,
     })
-    redis.call('HINCRBY', t, 'open', 1)
-    redis.call('HSET', t, 'active_at', text(ms))
-    Gate.count(K.rate(t, 'commands'), 1, '')
+    list[2] = 'queued'
+    for i = n + 3, stored do
+        list[i] = nil
+    end
+    redis.call('HSET', K.agent(t, s.agent_id), 'last_seq', text(seq),
+               'drained', text(handed and seq or s.agent.drained))
+    redis.call('ZADD', K.queue(t, s.agent_id), text(seq), a.command_id)
     if a.idem ~= '' then
         redis.call('SET', K.idempotency(t, a.idem),
                    a.command_id .. ' ' .. a.body_hash, 'PX', LIMIT.IDEMPOTENCY_S * 1000)
     end
-    Events.wake(t, 'cmd ' .. s.agent_id)
-    return { 'OK', '1', list, s.grace_until }
+    if not handed then
+        Events.wake(t, 'cmd ' .. s.agent_id)
+    end
+    return { 'OK', '1', list, s.grace_until, a.waits ~= ''
+             and identity(t, s.agent_id, s.agent) or {} }
 end
 
 function F.submit(t, a)
-    local s = { t = t, a = a, ms = now() }
+    local s = {
+        t = t, a = a, ms = now(), tenant = nil, principal = nil, vm = nil,
+        origin = nil, secret_ref = nil, secret = nil, via_ref = nil, via = nil,
+        agent = nil, agent_id = nil, grace_until = nil,
+        records = { principal = nil, vm = nil, own = nil, bot = nil,
+                    origin = nil },
+    }
     for i = 1, #GATES do
         local refusal = GATES[i](s)
         if refusal then
             return refusal
         end
-    end
-    -- a caller that does not know whether its first try arrived
-    if redis.call('EXISTS', K.command(t, a.command_id)) == 1 then
-        return { 'conflict' }
     end
     return accept(s)
 end

@@ -39,7 +39,7 @@ function F.sweep(t, a)
             redis.call('ZREM', K.deadlines(t), id)
         end
     end
-    Command.trim(t, ms)
     local open, active_at = fields(t, 'open', 'active_at')
+    Command.trim(t, ms, num(open), true)
     return { 'OK', text(num(open)), text(ms - num(active_at)), '0' }
 end

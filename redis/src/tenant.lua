@@ -69,24 +69,23 @@ function F.license_get(t)
              text(num(tenant.agents)), text(redis.call('ZCARD', K.vms(t))) }
 end
 
--- A principal's record, nil where it does not stand (any more).  One that
--- nginx' variables name has none: an empty table.  names: which of its fields
--- (with "expires_at"), nil: all.
-function Tenant.principal(t, pkind, pkey, subject, ms, names)
+-- A principal's record, and the same as a flat array; nil where it does not
+-- stand (any more).  One that nginx' variables name has none: empty tables.
+function Tenant.principal(t, pkind, pkey, subject, ms)
     if pkind == 'var' then
-        return subject ~= '' and setmetatable({}, BLANK) or nil
+        return subject ~= '' and setmetatable({}, BLANK) or nil, {}
     end
     local key = pkind == 'token' and K.token(t, pkey)
         or pkind == 'session' and K.session(t, pkey)
-    local found = key and (names and pick(key, names) or not names
-                           and record(key))
+    local list = key and redis.call('HGETALL', key) or {}
+    local found = #list > 0 and mapped(list)
     if not found then
         return nil
     end
     if found.expires_at ~= '' and num(found.expires_at) <= ms then
         return nil
     end
-    return found
+    return found, list
 end
 
 -- what a principal's requests are counted under

@@ -17,7 +17,7 @@ use Time::HiRes qw(time);
 
 use VMOps::RedisServer;
 
-our @EXPORT = qw(hash uuid ref_of now_ms);
+our @EXPORT = qw(hash whole uuid ref_of now_ms);
 
 my ($TOP) = abs_path(__FILE__) =~ m{^(.*)/t/lib/VMOps/Functions\.pm$};
 
@@ -100,6 +100,31 @@ sub ok_call {
 
 # a flat array as a hash
 sub hash { return { @{ $_[0] } } }
+
+# the strings of a flat array in MessagePack, as Redis' cmsgpack writes them
+sub unpacked {
+    my ($text) = @_;
+    my ($type, @list) = unpack 'C', $text;
+    my $at = $type == 0xdc ? 3 : 1;
+    while ($at < length $text) {
+        $type = ord substr $text, $at++, 1;
+        my ($form, $bytes) = @{ { 0xd9 => ['C', 1], 0xda => ['n', 2] }
+                                ->{$type} // ['', 0] };
+        my $size = $bytes ? unpack($form, substr $text, $at, $bytes)
+            : $type & 0x1f;
+        push @list, substr $text, $at + $bytes, $size;
+        $at += $bytes + $size;
+    }
+    return @list;
+}
+
+# a command's record as the store has it, with what is packed in it
+sub whole {
+    my ($list) = @_;
+    my %record = @$list;
+    my $intent = delete $record{intent};
+    return { defined $intent ? unpacked($intent) : (), %record };
+}
 
 sub now_ms { return int(time * 1000) }
 

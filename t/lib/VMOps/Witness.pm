@@ -161,7 +161,7 @@ sub records {
     my %records;
     for my $id (grep { !$self->{before}{$_} } $self->ids) {
         my $fields = $redis->call('HGETALL', $self->key('agent_commands', $id));
-        $records{$id} = {@$fields} if @$fields;
+        $records{$id} = VMOps::Functions::whole($fields) if @$fields;
     }
     my $from = $self->{since} . '-0';
     for my $event (@{ $redis->call('XRANGE', $self->key('events'), $from,
