@@ -115,7 +115,8 @@ sub dump_of {
     my ($tenant) = @_;
     my %dump;
     for my $key (@{ $s->redis('KEYS', "tenants/{$tenant}*") }) {
-        next if $key =~ m{/rate/};
+        # the audit is sealed meanwhile, whatever anybody asks
+        next if $key =~ m{/(?:rate/|audit_seals$)};
         my $type = $s->redis('TYPE', $key);
         $dump{$key} = $type eq 'hash'   ? { @{ $s->redis('HGETALL', $key) } }
                     : $type eq 'zset'   ? $s->redis('ZRANGE', $key, 0, -1)
@@ -124,6 +125,7 @@ sub dump_of {
                     : $type eq 'stream' ? $s->redis('XLEN', $key)
                     :                     $s->redis('LRANGE', $key, 0, -1);
         delete $dump{$key}{last_seen} if $key =~ m{/agents/[^/]+$};
+        delete @{ $dump{$key} }{qw(sealed sealed_at)} if $key =~ m{^[^/]+/[^/]+$};
     }
     return \%dump;
 }

@@ -203,7 +203,7 @@ $f->ok_call($_ => $quiet{$_}) for sort { ($a eq 'session_gone')
     <=> ($b eq 'session_gone') || $a cmp $b } keys %quiet;
 $f->connect_agent($w->{agent}, epoch => 1);
 is_deeply [sort 'session_ready', keys %quiet],
-    [sort grep { $f->{table}{$_}{flags} =~ /_Q$/ && !/^audit_/ }
+    [sort grep { $f->{table}{$_}{flags} =~ /_Q$/ && !/^(?:audit|tenant)_/ }
      keys %{ $f->{table} }], 'all of them';
 is fields()->{audit}, $n, 'have not written any';
 

@@ -75,7 +75,7 @@ for my $name (sort grep { $table{$_}{key} eq 'TENANT' && !$known{$_} }
 }
 is_deeply [sort keys %answers], [qw(not_found pairing_invalid unauthenticated)],
     'every other function answers as if there were none';
-is $f->submit->[0], 'not_found', 'a good submission, too';
+is $f->submit->[0], 'unauthenticated', 'a good submission, too';
 is $f->call(tenant_create => { name => 'x', hmac => 'h' })->[0], 'conflict',
     'its name is still taken';
 is_deeply $f->snapshot, $snapshot, 'and nothing changed';

@@ -51,7 +51,7 @@ my %alone = (
     'role of another' => ['unauthenticated', { role => 'owner' }],
     'no principal' => ['unauthenticated', { pkind => 'var', subject => '' }],
     'unknown kind' => ['unauthenticated', { pkind => 'magic' }],
-    'tenant being deleted' => ['not_found', {},
+    'tenant being deleted' => ['unauthenticated', {},
                                [$tenant, 'status', 'deleting']],
     'global flag off' => ['feature_disabled', { flags => '*=0' }],
     'own flag off' => ['feature_disabled', { flags => '*=1,internal=1' },
