@@ -12,11 +12,14 @@ my $s = VMOps->stack;
 my $t = $s->tenant('acme');
 my $canary = canary('in a request', 'seen-nowhere-' . 'q' x 16);
 
+# written when the request has ended, which its client may know before
 sub line_of {
     my ($answer) = @_;
     my $id = $answer->{headers}{'x-request-id'};
-    my ($line) = grep { /\Q$id\E/ } split /\n/, $s->access_log;
-    return decode_json($line // die "no line for $id");
+    my $line;
+    wait_for { ($line) = $s->access_log =~ /^(.*\Q$id\E.*)\n/m } 5,
+        "the line of $id";
+    return decode_json($line);
 }
 
 my $answer = $s->rest(GET => "/vms?limit=1&token=$canary", {
@@ -33,8 +36,8 @@ cmp_ok $line->{seconds}, '>=', 0, 'and how long it took';
 
 # what a path can hold
 $answer = $s->rest(GET => '/vms/%22%0a%5c%00x%ff', { token => $t->{token} });
-$line = line_of($answer) if $answer->{headers}{'x-request-id'};
-$s->rest(GET => "/nothing?a=$canary");
+line_of($answer) if $answer->{headers}{'x-request-id'};
+line_of($s->rest(GET => "/nothing?a=$canary"));
 my @broken = grep { !eval { decode_json($_); 1 } } split /\n/, $s->access_log;
 is "@broken", '', 'every line is JSON';
 unlike $s->access_log, qr/\?|Bearer|vmo_|session=/, 'no query, token or cookie';
