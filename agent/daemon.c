@@ -211,6 +211,9 @@ run(agent_t *a, int foreground)
     plat_watch_network(a->waker);
     log_event(LOG_INFO, "started", LOG_CODE("version", AGENT_VERSION));
 
+    plat_remove_left(a->home->state);
+    plat_remove_left(a->home->config);
+
     rc = EXIT_OK;
     if (wait_for_room(a) == 0) {
         rc = agent_open_store(a);

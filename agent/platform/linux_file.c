@@ -3,6 +3,7 @@
 
 #define _GNU_SOURCE          /* mkostemp() */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,11 +11,15 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "platform/platform.h"
 #include "vmops_banned.h"
 
+
+#define TEMPORARY  ".tmp-"
+#define LEFT_S     3600     /* a write takes less */
 
 struct plat_lock_s {
     int  fd;
@@ -227,7 +232,7 @@ plat_write_file(const char *path, const void *data, size_t len)
     int   fd, n, rc;
     char  tmp[PLAT_PATH_MAX];
 
-    n = snprintf(tmp, sizeof(tmp), "%s.XXXXXX", path);
+    n = snprintf(tmp, sizeof(tmp), "%s" TEMPORARY "XXXXXX", path);
     if (n < 0 || (size_t) n >= sizeof(tmp)) {
         return PLAT_ETOOBIG;
     }
@@ -245,6 +250,40 @@ plat_write_file(const char *path, const void *data, size_t len)
     }
 
     return sync_dir(path);
+}
+
+
+static int
+is_left(int dir, const char *name)
+{
+    size_t       n = strlen(name), tail = strlen(TEMPORARY "XXXXXX");
+    time_t       now = time(NULL);
+    struct stat  st;
+
+    return n > tail
+           && memcmp(name + n - tail, TEMPORARY, strlen(TEMPORARY)) == 0
+           && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0
+           && S_ISREG(st.st_mode) && st.st_mtime < now - LEFT_S;
+}
+
+
+void
+plat_remove_left(const char *folder)
+{
+    DIR            *dir = opendir(folder);
+    struct dirent  *e;
+
+    if (dir == NULL) {
+        return;
+    }
+
+    while ((e = readdir(dir)) != NULL) {
+        if (is_left(dirfd(dir), e->d_name)) {
+            unlinkat(dirfd(dir), e->d_name, 0);
+        }
+    }
+
+    closedir(dir);
 }
 
 

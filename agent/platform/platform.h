@@ -79,6 +79,12 @@ int plat_read_private(const char *path, void *data, size_t size, size_t *len);
  */
 int plat_write_file(const char *path, const void *data, size_t len);
 
+/*
+ * Removes the temporary files that plat_write_file() left in a folder when it
+ * was killed: those which nobody can be writing any more.
+ */
+void plat_remove_left(const char *folder);
+
 /* Renames without ever replacing: PLAT_EEXIST. */
 int plat_rename_new(const char *from, const char *to);
 

@@ -14,6 +14,7 @@
  */
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -85,6 +86,8 @@ HOOK(int, vault_stored, (vault_t *v, vault_entry_t *e), (v, e))
 HOOK(int, rest_post, (const net_t *net, const identity_t *id, const char *path,
     uint64_t if_match, vmops_span_t body, rest_reply_t *reply),
     (net, id, path, if_match, body, reply))
+
+HOOK(int, rename, (const char *from, const char *to), (from, to))
 
 #undef HOOK
 
