@@ -27,6 +27,7 @@ use Test::More ();
 use Time::HiRes qw(time);
 
 use VMOps ();
+use VMOps::Functions ();
 use VMOps::Process qw(wait_for);
 use VMOps::Site;
 
