@@ -102,8 +102,7 @@ my ($token, $used, $sent, %wrong) = (undef, PER_TOKEN, 0);
 sub of_token {
     my ($n) = @_;
     if (($used += $n) > PER_TOKEN) {
-        $s->redis(DEL => map { @{ $s->redis(KEYS => $_) } }
-                      'tenants/{acme}/rate/*', 'platform/{p}/rate/*');
+        $s->forget_rates;
         $token = $t->new_token('owner')->{token};
         $used = $n;
     }

@@ -31,15 +31,10 @@ $t->agent->ack($order);
 my $pipe;                  # of all but signed requests
 my $sent = 0;
 
-sub new_minute {
-    $s->redis('DEL', @{ $s->redis('KEYS', 'tenants/*/rate/*') },
-              @{ $s->redis('KEYS', 'platform/{p}/rate/*') });
-}
-
 # as who it is for; body: as it is
 sub ask {
     my ($route, $body, %o) = @_;
-    new_minute() if $sent++ % 200 == 0;
+    $s->forget_rates if $sent++ % 200 == 0;
     my $path = VMOps::Routes::path($route, \%ids, %o);
     my %headers = (defined $body ? ('Content-Type' => 'application/json') : (),
                    %{ $o{headers} // {} });
@@ -211,7 +206,7 @@ note "$sent requests";
 for my $route (VMOps::Routes::all()) {
     next if $route->{path} =~ m{/events$} || $route->{who} eq 'AGENT';
     my $name = VMOps::Routes::name($route);
-    new_minute() if $sent++ % 200 == 0;
+    $s->forget_rates if $sent++ % 200 == 0;
     my $bytes = VMOps::Pipeline::bytes($route->{method},
         VMOps::Routes::path($route, { %ids, vm => '01890000-0000-7000-8fff-'
             . '000000000000', map { $_ => '01890000-0000-7000-8fff-000000000000' }
@@ -263,13 +258,13 @@ for my $route (grep { with_body($_) } VMOps::Routes::all()) {
         VMOps::Routes::path($route, \%ids), token => $t->token,
         body => '{"name":"' . 'x' x 30000 . '"}');
     for my $part (0.1, 0.5, 0.99) {
-        new_minute() if $sent++ % 200 == 0;
+        $s->forget_rates if $sent++ % 200 == 0;
         my $p = VMOps::Pipeline->new($s);
         $p->send(substr $bytes, 0, int($part * length $bytes));
         $p->close;
     }
 }
-new_minute();
+$s->forget_rates;
 wait_for { $t->rest(GET => '/vms')->{status} == 200 } 5, 'the worker';
 is_deeply [$s->workers], \@workers, 'the workers are the same';
 is $t->made(GET => "/vm-ops/commands/$ids{command}")->{status}, 'running',

@@ -134,18 +134,13 @@ sub client {
 my @tokens = map { $t->new_token('owner')->{token} } 1 .. 4 * CLIENTS;
 my @logs = map { client($_, @tokens[4 * $_ - 4 .. 4 * $_ - 1]) } 1 .. CLIENTS;
 
-sub new_minute {
-    my @keys = @{ $s->redis(KEYS => 'tenants/{acme}/rate/*') };
-    $s->redis(DEL => @keys) if @keys;
-}
-
 # so many answers, of whatever kind, since now
 sub answers { my $n = 0; $n += () = VMOps::slurp($_) =~ /"at"/g for @logs; $n }
 
 sub more {
     my ($n, $what) = @_;
     my $had = answers();
-    wait_for { new_minute(); answers() >= $had + $n } 30, "answers $what";
+    wait_for { $s->forget_rates; answers() >= $had + $n } 30, "answers $what";
 }
 
 my $library = VMOps::slurp(VMOps::built('redis/vmops.lua'));
@@ -185,7 +180,7 @@ for my $round (1 .. $rounds) {
     # it comes back by itself: every client is served, and commands run
     my $r;
     eval { wait_for {
-        new_minute();
+        $s->forget_rates;
         $r = $t->rest(POST => '/vm-ops/proxmox/start', {
             json => { vm_uuid => $vm }, headers => { Prefer => 'wait=3' } });
         $r->{status} == 200 && $r->{json}{status} eq 'succeeded';
@@ -224,7 +219,7 @@ cmp_ok scalar(grep { $_->{right} } @answers), '>', @answers / 2,
 # every command: once, to its end, and by its key the same one
 my @commands = grep { $_->{path} eq 'a command' } @answers;
 my @accepted = grep { $_->{status} == 202 } @commands;
-new_minute();
+$s->forget_rates;
 my $final = qr/^(?:succeeded|failed|indeterminate)$/;
 my %status;
 wait_for {
@@ -232,7 +227,7 @@ wait_for {
     for my $command (@accepted) {
         next if ($status{ $command->{id} } // '') =~ $final;
         my $r = $t->rest(GET => "/vm-ops/commands/$command->{id}");
-        new_minute() if $r->{status} == 429;
+        $s->forget_rates if $r->{status} == 429;
         $status{ $command->{id} } = $r->{json}{status} // $r->{status};
         $open++ if $status{ $command->{id} } !~ $final;
     }
@@ -249,7 +244,7 @@ my @unsure = grep { $_->{status} == 503 } @commands;
 splice @unsure, 40 if @unsure > 40;
 my (%of_key, @twice);
 for my $command (@unsure) {
-    new_minute();
+    $s->forget_rates;
     for my $try (1, 2) {
         my ($n, $which) = @{ $command->{token} };
         my $r = $t->rest(POST => '/vm-ops/proxmox/start', {

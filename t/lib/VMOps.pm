@@ -359,6 +359,15 @@ sub redis_client {
         password => slurp($self->dir . "/passwords/$user"));
 }
 
+# Nobody has asked for anything yet: the counters of every rate are gone.
+sub forget_rates {
+    my ($self) = @_;
+    for my $pattern ('tenants/*/rate/*', 'platform/{p}/rate/*') {
+        my @keys = @{ $self->redis(KEYS => $pattern) };
+        $self->redis(DEL => @keys) if @keys;
+    }
+}
+
 # A tenant with a license that is active; {tenant, token}, the owner's token.
 sub tenant {
     my ($self, $slug, %license) = @_;

@@ -109,12 +109,16 @@ sub all {
     my $text = VMOps::slurp("$SOURCES/ngx_vmops_routes.c");
     my ($table) = $text =~ /ngx_vmops_routes\[\]\s*=\s*\{(.*?)\n\};/s
         or croak 'no route table';
+    my %text = VMOps::slurp("$SOURCES/ngx_vmops_routes.h")
+        =~ /^#define (\w+)\s+"([^"]*)"$/mg;
     my $bodies = bodies();
     my @routes;
     while ($table =~ /NGX_VMOPS_ROUTE\(([^()]*)\)/g) {
         my ($method, $path, $who, $body, $handler) =
             map { s/^\s+|\s+$//gr } split /,/, $1;
-        $path =~ s/^"|"$//g;
+        $path = join '', map { /^"(.*)"$/ ? $1 : $text{$_}
+                               // croak "what is $_?" }
+            $path =~ /"[^"]*"|\w+/g;
         $body =~ s/^&//;
         my $fields = $body eq 'NULL' || $body eq 'ngx_vmops_no_body'
             ? [] : $bodies->{$body} // croak "no fields of $body";
@@ -137,7 +141,7 @@ sub bodies {
         next if $text !~ /\bngx_vmops_body_t\s+\w+\s*=/;
         my $plain = expanded($text);
         my %lists;
-        while ($plain =~ /vmops_json_field_t\s+(\w+)((?:\[\d*\])+)\s*=\s*\{
+        while ($plain =~ /vmops_json_field_t\s+(\w+)((?:\[\w*\])+)\s*=\s*\{
                           (.*?)\}\s*;/gsx) {
             my ($name, $list) = ($1, $3);
             my %seen;
