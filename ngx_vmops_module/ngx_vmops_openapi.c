@@ -87,16 +87,19 @@ static const ngx_vmops_param_info_t  ngx_vmops_params[] = {
 static const struct {
     const char   *name;
     const char   *about;
+    ngx_uint_t    always;
 } ngx_vmops_answer_headers[] = {
-    { "X-Request-Id", "Names the request in our logs" },
-    { "Location", "Where to find what was made" },
-    { "ETag", "The version, in quotes" },
-    { "WWW-Authenticate", "Bearer" },
-    { "Retry-After", "Seconds to wait" },
-    { "RateLimit-Limit", "What a window of a minute allows" },
-    { "RateLimit-Remaining", "What is left of it" },
-    { "RateLimit-Reset", "Seconds until the next window" },
-    { NULL, NULL }
+    { "X-Request-Id", "Names the request in our logs", 1 },
+    { "Location", "Where to find what was made", 1 },
+    { "ETag", "The version, in quotes", 1 },
+    { "VMOps-License", "grace;until=\"<time>\": the license has run out, and "
+      "until then commands are accepted all the same", 0 },
+    { "WWW-Authenticate", "Bearer", 1 },
+    { "Retry-After", "Seconds to wait", 1 },
+    { "RateLimit-Limit", "What a window of a minute allows", 1 },
+    { "RateLimit-Remaining", "What is left of it", 1 },
+    { "RateLimit-Reset", "Seconds until the next window", 1 },
+    { NULL, NULL, 0 }
 };
 
 static const struct {
@@ -658,6 +661,10 @@ ngx_vmops_draw_answer(vmops_jw_t *w, const ngx_vmops_answer_info_t *a)
         ngx_vmops_draw_header(w, "ETag");
     }
 
+    if (a->headers & NGX_VMOPS_ANSWER_LICENSE) {
+        ngx_vmops_draw_header(w, "VMOps-License");
+    }
+
     vmops_jw_obj_end(w);
 
     if (types[a->kind]) {
@@ -928,7 +935,7 @@ ngx_vmops_draw_components(vmops_jw_t *w)
         vmops_jw_key(w, ngx_vmops_answer_headers[i].name);
         vmops_jw_obj(w);
         vmops_jw_kcstr(w, "description", ngx_vmops_answer_headers[i].about);
-        vmops_jw_kbool(w, "required", 1);
+        vmops_jw_kbool(w, "required", ngx_vmops_answer_headers[i].always);
         vmops_jw_kraw(w, "schema", vmops_span_str("{\"type\":\"string\"}"));
         vmops_jw_obj_end(w);
     }

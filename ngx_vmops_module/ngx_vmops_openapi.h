@@ -94,6 +94,7 @@ typedef enum {
 
 #define NGX_VMOPS_ANSWER_LOCATION        1
 #define NGX_VMOPS_ANSWER_ETAG            2
+#define NGX_VMOPS_ANSWER_LICENSE         4
 
 /* bits, in the order of the table of parameters */
 

@@ -265,6 +265,7 @@ my %answer = (
     token_delete => {
         204 => sub { path(uuid => $t->new_token('viewer')->{token_id}) } },
     pairing_create => {
+        402 => sub { { as => 'expired' } },
         404 => sub { { json => { agent_id => $UNKNOWN } } } },
     pairing_delete => {
         204 => sub { path(uuid => pairing()->{pairing_id}) } },

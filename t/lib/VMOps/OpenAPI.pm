@@ -93,7 +93,9 @@ sub note {
         push @{ $self->{undocumented} }, "$call->{id}: $status $code";
         return;
     }
-    for my $name (keys %{ $documented->{headers} // {} }) {
+    my $headers = $self->{document}{components}{headers};
+    for my $name (grep { $headers->{$_}{required} }
+                  keys %{ $documented->{headers} // {} }) {
         push @{ $self->{undocumented} }, "$call->{id}: $status without $name"
             if !defined $answer->{headers}{ lc $name };
     }
