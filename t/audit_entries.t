@@ -112,6 +112,17 @@ for my $path ('', '/{cohort}') {
     $seen{"PUT /admin/flags$path PLATFORM"}++;
 }
 
+# the end of a tenant, too: its own audit goes with it
+my $platform = sub {
+    return grep { /"event":"tenant\.deleted".*"id":"new"/ }
+        map { my %e = @{ $_->[1] }; $e{entry} }
+        @{ $s->redis(XRANGE => 'platform/{p}/audit', '-', '+') };
+};
+like plat(DELETE => '/tenants/new')->()->{status}, qr/^2/, 'a tenant deleted';
+wait_for { $platform->() } 15, 'its entry';
+is scalar($platform->()), 1, 'is said once';
+$seen{'DELETE /admin/tenants/{tenant} PLATFORM'}++;
+
 # tokens
 
 $made = case('POST /tokens OWNER',
@@ -120,6 +131,22 @@ $made = case('POST /tokens OWNER',
 canary('token ci', secret($made->{token}));
 case('DELETE /tokens/{uuid} OWNER', own(DELETE => "/tokens/$made->{token_id}"),
      ['token.deleted', 'owner', $made->{token_id}]);
+
+# console sessions
+
+my $cookie;
+my $owner = $me{owner} =~ s/^token://r;
+my $in = case('POST /session ANYONE', sub {
+    my $r = $s->rest(POST => '/session', { json => { token => $t->token } });
+    ($cookie) = $r->{headers}{'set-cookie'} =~ /^([^;]+)/;
+    return $r;
+}, ['session.opened', 'owner', $owner]);
+canary('a cookie', secret($cookie =~ s/.*\.//r));
+secret($in->{csrf});
+case('DELETE /session VIEWER', sub {
+    $s->rest(DELETE => '/session', { headers => { Cookie => $cookie,
+        'Sec-Fetch-Site' => 'same-origin', 'X-CSRF-Token' => $in->{csrf} } });
+}, ['session.closed', 'owner', $owner]);
 
 # pairing, agents
 
