@@ -51,6 +51,14 @@ void ngx_vmops_command_fetch(ngx_vmops_op_t *op);
 void ngx_vmops_command_told(ngx_vmops_op_t *op, redisReply *record,
     redisReply *agent);
 
+/* ngx_vmops_record.c */
+
+/* a new record as it is stored, where what was asked is one packed field */
+redisReply *ngx_vmops_record_whole(ngx_pool_t *pool, redisReply *record);
+
+/* a copy of a flat array: a reply lasts no longer than its callback */
+redisReply *ngx_vmops_record_keep(ngx_pool_t *pool, redisReply *record);
+
 /* one that was just made: it has no log and no receipt yet */
 void ngx_vmops_command_new_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *record);

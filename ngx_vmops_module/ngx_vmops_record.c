@@ -6,6 +6,7 @@
 
 
 #include "ngx_vmops.h"
+#include "ngx_vmops_commands.h"
 
 
 /* tenant NULL: the platform's.  text has VMOPS_REDIS_KEY_MAX bytes */
@@ -110,4 +111,67 @@ ngx_vmops_mac_check(vmops_record_t type, vmops_span_t key, redisReply *record)
                   "somebody else than nginx has written it", (int) type);
 
     return NGX_ERROR;
+}
+
+
+redisReply *
+ngx_vmops_record_whole(ngx_pool_t *pool, redisReply *record)
+{
+    redisReply    *whole;
+    vmops_span_t   intent;
+
+    intent = ngx_vmops_field(record, "intent");
+
+    if (intent.n == 0) {
+        return record;
+    }
+
+    whole = vmops_redis_joined(pool, record,
+                               vmops_redis_unpack(pool, (u_char *) intent.p,
+                                                  intent.n));
+
+    return whole ? whole : record;
+}
+
+
+redisReply *
+ngx_vmops_record_keep(ngx_pool_t *pool, redisReply *record)
+{
+    size_t         n, size;
+    u_char        *p;
+    ngx_uint_t     i;
+    redisReply    *copy, *e;
+    vmops_span_t   s;
+
+    n = record->elements;
+    size = 0;
+
+    for (i = 0; i < n; i++) {
+        size += ngx_vmops_item_text(record, i).n;
+    }
+
+    copy = ngx_pcalloc(pool, (1 + n) * sizeof(redisReply)
+                             + n * sizeof(redisReply *) + size);
+    if (copy == NULL) {
+        return NULL;
+    }
+
+    e = copy + 1;
+    copy->type = REDIS_REPLY_ARRAY;
+    copy->elements = n;
+    copy->element = (redisReply **) (e + n);
+    p = (u_char *) (copy->element + n);
+
+    for (i = 0; i < n; i++) {
+        s = ngx_vmops_item_text(record, i);
+
+        e[i].type = REDIS_REPLY_STRING;
+        e[i].str = (char *) p;
+        e[i].len = s.n;
+        copy->element[i] = &e[i];
+
+        p = ngx_cpymem(p, s.p, s.n);
+    }
+
+    return copy;
 }

@@ -56,10 +56,6 @@ static void ngx_vmops_submit_ready(ngx_vmops_op_t *op);
 static void ngx_vmops_submit_message(ngx_vmops_op_t *op, vmops_span_t message);
 static ngx_int_t ngx_vmops_submit_told(ngx_vmops_op_t *op,
     vmops_span_t packed);
-static redisReply *ngx_vmops_submit_whole(ngx_vmops_op_t *op,
-    redisReply *record);
-static redisReply *ngx_vmops_submit_keep(ngx_pool_t *pool,
-    redisReply *record);
 static void ngx_vmops_submit_ended(ngx_vmops_op_t *op);
 static void ngx_vmops_submit_end(ngx_vmops_op_t *op, ngx_vmops_end_e why);
 static void ngx_vmops_submit_look(ngx_vmops_op_t *op, ngx_vmops_step_pt next);
@@ -397,7 +393,8 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
     s->accepted = 1;
 
     replay = ngx_vmops_item_int(reply, 1) == 0;
-    record = ngx_vmops_submit_whole(op, ngx_vmops_item(reply, 2));
+    record = ngx_vmops_record_whole(op->request->pool,
+                                    ngx_vmops_item(reply, 2));
 
     if (!replay) {
         (void) ngx_atomic_fetch_add(&ngx_vmops_worker.metrics->submitted, 1);
@@ -416,8 +413,8 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
     if (s->wait_s && !final) {
 
         if (!replay) {
-            s->record = ngx_vmops_submit_keep(op->request->pool, record);
-            s->agent = ngx_vmops_submit_keep(op->request->pool,
+            s->record = ngx_vmops_record_keep(op->request->pool, record);
+            s->agent = ngx_vmops_record_keep(op->request->pool,
                                              ngx_vmops_item(reply, 4));
         }
 
@@ -574,74 +571,6 @@ ngx_vmops_submit_told(ngx_vmops_op_t *op, vmops_span_t packed)
     ngx_vmops_command_told(op, now, s->agent);
 
     return NGX_OK;
-}
-
-
-/* a new record as it is stored: what was asked is one packed field of it */
-
-static redisReply *
-ngx_vmops_submit_whole(ngx_vmops_op_t *op, redisReply *record)
-{
-    redisReply    *whole;
-    vmops_span_t   intent;
-
-    intent = ngx_vmops_field(record, "intent");
-
-    if (intent.n == 0) {
-        return record;
-    }
-
-    whole = vmops_redis_joined(op->request->pool, record,
-                               vmops_redis_unpack(op->request->pool,
-                                                  (u_char *) intent.p,
-                                                  intent.n));
-
-    return whole ? whole : record;
-}
-
-
-/* a copy of a flat array: a reply lasts no longer than its callback */
-
-static redisReply *
-ngx_vmops_submit_keep(ngx_pool_t *pool, redisReply *record)
-{
-    size_t         n, size;
-    u_char        *p;
-    ngx_uint_t     i;
-    redisReply    *copy, *e;
-    vmops_span_t   s;
-
-    n = record->elements;
-    size = 0;
-
-    for (i = 0; i < n; i++) {
-        size += ngx_vmops_item_text(record, i).n;
-    }
-
-    copy = ngx_pcalloc(pool, (1 + n) * sizeof(redisReply)
-                             + n * sizeof(redisReply *) + size);
-    if (copy == NULL) {
-        return NULL;
-    }
-
-    e = copy + 1;
-    copy->type = REDIS_REPLY_ARRAY;
-    copy->elements = n;
-    copy->element = (redisReply **) (e + n);
-    p = (u_char *) (copy->element + n);
-
-    for (i = 0; i < n; i++) {
-        s = ngx_vmops_item_text(record, i);
-
-        e[i].type = REDIS_REPLY_STRING;
-        e[i].str = (char *) p;
-        e[i].len = s.n;
-        copy->element[i] = &e[i];
-
-        p = ngx_cpymem(p, s.p, s.n);
-    }
-
-    return copy;
 }
 
 

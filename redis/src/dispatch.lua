@@ -116,7 +116,7 @@ function F.untake(t, a)
 end
 
 -- its end alone no longer says all of it
-local function told(t, a, command)
+local function more_to_read(t, a, command)
     if command.waits ~= '' then
         redis.call('HDEL', K.command(t, a.command_id), 'waits')
     end
@@ -157,7 +157,7 @@ function F.progress(t, a)
             list[#list + 1] = a[name]
         end
         local percent = whole(a.percent)
-        told(t, a, command)
+        more_to_read(t, a, command)
         Events.command(t, ms, a.command_id, 'progress', 'running',
                        '{"percent":' .. (percent and text(percent) or 'null')
                        .. ',"stage":' .. json_string(a.stage)
@@ -178,7 +178,7 @@ function F.log(t, a)
         return { 'OK' }
     end
     local ms, key = now(), K.log(t, a.command_id)
-    told(t, a, command)
+    more_to_read(t, a, command)
     for _, line in ipairs(a.line) do
         redis.call('RPUSH', key, text(ms) .. ' ' .. line)
         Events.command(t, ms, a.command_id, 'log', command.status, line)
@@ -254,7 +254,8 @@ function F.finish(t, a)
         command.error_code = ''
     end
     Command.finish(t, ms, id, command, a.status, {
-        'delivered_at', command.delivered_at, 'accepted_at', command.accepted_at ~= '' and command.accepted_at
+        'delivered_at', command.delivered_at,
+        'accepted_at', command.accepted_at ~= '' and command.accepted_at
                        or a.accepted_at,
         'started', a.started, 'finished', a.finished, 'result', a.result,
         'error_code', a.error_code, 'error_stage', a.error_stage,

@@ -98,11 +98,11 @@ end
 
 -- A command's event.  kind: status, progress, log, done.  data: of progress a
 -- JSON object, of log the line.  audit: nil, or {what, actor, pairs ...}.
--- record: nil, or what its end has changed, packed, for who waits for it.
-function Events.command(t, ms, id, kind, status, data, audit, record)
+-- changed: nil, or what its end has changed, packed, for who waits for it.
+function Events.command(t, ms, id, kind, status, data, audit, changed)
     return emit(t, 'cmd ' .. id .. ' ' .. status,
                 of_command(t, ms, id, kind, status, data, audit),
-                record and ' ' .. record)
+                changed and ' ' .. changed)
 end
 
 -- Its first event, or its first two where it was handed over at once: told by
