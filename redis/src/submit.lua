@@ -51,11 +51,10 @@ local Submit = {}
 function Submit.principal(s)
     local a = s.a
     s.tenant = tenant_of(s.t)
-    if not s.tenant or s.tenant.status == 'deleting' then
-        return { 'not_found' }
+    if s.tenant and s.tenant.status ~= 'deleting' then
+        s.principal, s.records.principal =
+            Tenant.principal(s.t, a.pkind, a.pkey, a.subject, s.ms)
     end
-    s.principal, s.records.principal =
-        Tenant.principal(s.t, a.pkind, a.pkey, a.subject, s.ms)
     if not s.principal
        or a.pkind ~= 'var' and s.principal.role ~= a.role
     then
