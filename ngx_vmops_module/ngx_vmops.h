@@ -454,6 +454,7 @@ void ngx_vmops_headers_out_drop(ngx_http_request_t *r, const ngx_str_t *names);
 
 ngx_int_t ngx_vmops_header_in(ngx_http_request_t *r, const char *lowcase,
     vmops_span_t *value);
+ngx_int_t ngx_vmops_if_match(ngx_http_request_t *r, vmops_span_t *version);
 ngx_int_t ngx_vmops_arg(ngx_http_request_t *r, const char *name,
     vmops_span_t *value);
 ngx_uint_t ngx_vmops_prefer_wait(ngx_http_request_t *r);

@@ -69,7 +69,9 @@ static const vmops_json_field_t  ngx_vmops_tenant_patch_fields[] = {
     NGX_VMOPS_TENANT_NAME(VMOPS_F_OPTIONAL),
     NGX_VMOPS_TENANT_COHORT,
     { .name = "status", .type = VMOPS_FT_STRING, .flags = VMOPS_F_OPTIONAL,
-      .values = ngx_vmops_tenant_states }
+      .values = ngx_vmops_tenant_states },
+    { .name = "legacy_read_until", .type = VMOPS_FT_STRING,
+      .flags = VMOPS_F_OPTIONAL|VMOPS_F_NULLABLE, .pattern = VMOPS_P_TIME }
 };
 
 static const vmops_json_field_t  ngx_vmops_owner_token_fields[] = {
@@ -107,6 +109,7 @@ static const ngx_vmops_member_t  ngx_vmops_tenant_members[] = {
     { "name", "name", NGX_VMOPS_STRING },
     { "cohort", "cohort", NGX_VMOPS_STRING },
     { "status", "status", NGX_VMOPS_STRING },
+    { "legacy_read_until", "legacy_read_until", NGX_VMOPS_TIME },
     { "created_at", "created_at", NGX_VMOPS_TIME },
     { NULL, NULL, 0 }
 };
@@ -311,7 +314,7 @@ ngx_vmops_tenant_get(ngx_vmops_op_t *op)
 void
 ngx_vmops_tenant_patch(ngx_vmops_op_t *op)
 {
-    vmops_span_t         args[1 + 2 * 3];
+    vmops_span_t         args[1 + 2 * 4];
     ngx_uint_t           n;
     const vmops_json_t  *m;
 
@@ -320,7 +323,8 @@ ngx_vmops_tenant_patch(ngx_vmops_op_t *op)
 
     for (m = op->json->child; m; m = m->next) {
         args[n++] = m->key;
-        args[n++] = m->str;
+        args[n++] = vmops_span_is(m->key, "legacy_read_until")
+                    ? ngx_vmops_value_time(op, "legacy_read_until") : m->str;
     }
 
     if (n == 1) {

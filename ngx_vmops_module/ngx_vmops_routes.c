@@ -129,6 +129,11 @@ const ngx_vmops_route_t  ngx_vmops_routes[] = {
     NGX_VMOPS_ROUTE(GET, "/audit/export", OWNER, NULL,
                     ngx_vmops_audit_export),
 
+    NGX_VMOPS_ROUTE(GET, "/settings/infra", VIEWER, NULL,
+                    ngx_vmops_settings_get),
+    NGX_VMOPS_ROUTE(PUT, "/settings/infra", OWNER, &ngx_vmops_settings_body,
+                    ngx_vmops_settings_put),
+
     NGX_VMOPS_ROUTE(GET, "/tokens", OWNER, NULL, ngx_vmops_token_list),
     NGX_VMOPS_ROUTE(POST, "/tokens", OWNER, &ngx_vmops_token_body,
                     ngx_vmops_token_create),

@@ -108,6 +108,11 @@ void ngx_vmops_audit_list(ngx_vmops_op_t *op);
 void ngx_vmops_audit_head(ngx_vmops_op_t *op);
 void ngx_vmops_audit_export(ngx_vmops_op_t *op);
 
+void ngx_vmops_settings_get(ngx_vmops_op_t *op);
+void ngx_vmops_settings_put(ngx_vmops_op_t *op);
+
+extern const ngx_vmops_body_t  ngx_vmops_settings_body;
+
 void ngx_vmops_token_create(ngx_vmops_op_t *op);
 void ngx_vmops_token_list(ngx_vmops_op_t *op);
 void ngx_vmops_token_delete(ngx_vmops_op_t *op);

@@ -9,7 +9,6 @@ static ngx_int_t ngx_vmops_secret_size(ngx_vmops_op_t *op, vmops_span_t *size);
 static void ngx_vmops_secret_added(ngx_vmops_op_t *op, redisReply *reply);
 static void ngx_vmops_secret_added_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply);
-static ngx_int_t ngx_vmops_if_match(ngx_vmops_op_t *op, vmops_span_t *version);
 static void ngx_vmops_secret_rotated(ngx_vmops_op_t *op, redisReply *reply);
 static void ngx_vmops_secret_rotated_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply);
@@ -205,11 +204,19 @@ ngx_vmops_secret_added_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
 void
 ngx_vmops_secret_rotate(ngx_vmops_op_t *op)
 {
+    ngx_int_t     rc;
     vmops_span_t  version, size;
 
-    if (ngx_vmops_if_match(op, &version) != NGX_OK
-        || ngx_vmops_secret_size(op, &size) != NGX_OK)
-    {
+    rc = ngx_vmops_if_match(op->request, &version);
+
+    if (rc != NGX_OK) {
+        ngx_vmops_problem(op, rc == NGX_DECLINED
+                              ? VMOPS_PROBLEM_precondition_required
+                              : VMOPS_PROBLEM_invalid_header);
+        return;
+    }
+
+    if (ngx_vmops_secret_size(op, &size) != NGX_OK) {
         return;
     }
 
@@ -223,38 +230,6 @@ ngx_vmops_secret_rotate(ngx_vmops_op_t *op)
                      ngx_vmops_value(op, "nonce"),
                      ngx_vmops_value(op, "ciphertext"),
                      ngx_vmops_value(op, "aad_meta"), size);
-}
-
-
-/* one strong entity tag: the version in quotes.  RFC 9110 section 13.1.1 */
-
-static ngx_int_t
-ngx_vmops_if_match(ngx_vmops_op_t *op, vmops_span_t *version)
-{
-    uint64_t      n;
-    ngx_int_t     rc;
-    vmops_span_t  tag;
-
-    rc = ngx_vmops_header_in(op->request, "if-match", &tag);
-
-    if (rc == NGX_DECLINED) {
-        ngx_vmops_problem(op, VMOPS_PROBLEM_precondition_required);
-        return NGX_ERROR;
-    }
-
-    if (rc == NGX_OK && tag.n > 2 && tag.p[0] == '"'
-        && tag.p[tag.n - 1] == '"')
-    {
-        *version = vmops_span(tag.p + 1, tag.n - 2);
-
-        if (vmops_dec_parse(*version, INT64_MAX, &n) == 0) {
-            return NGX_OK;
-        }
-    }
-
-    ngx_vmops_problem(op, VMOPS_PROBLEM_invalid_header);
-
-    return NGX_ERROR;
 }
 
 

@@ -47,6 +47,34 @@ ngx_vmops_header_in(ngx_http_request_t *r, const char *lowcase,
 }
 
 
+/*
+ * If-Match with one strong entity tag, a version in quotes (RFC 9110 section
+ * 13.1.1): NGX_OK; NGX_DECLINED: no such header; NGX_ERROR: another form
+ */
+
+ngx_int_t
+ngx_vmops_if_match(ngx_http_request_t *r, vmops_span_t *version)
+{
+    uint64_t      n;
+    ngx_int_t     rc;
+    vmops_span_t  tag;
+
+    rc = ngx_vmops_header_in(r, "if-match", &tag);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (tag.n < 3 || tag.p[0] != '"' || tag.p[tag.n - 1] != '"') {
+        return NGX_ERROR;
+    }
+
+    *version = vmops_span(tag.p + 1, tag.n - 2);
+
+    return vmops_dec_parse(*version, INT64_MAX, &n) == 0 ? NGX_OK : NGX_ERROR;
+}
+
+
 /* a query argument, unescaped: NGX_OK, or NGX_DECLINED and value stays */
 
 ngx_int_t

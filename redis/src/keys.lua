@@ -86,6 +86,9 @@ local K = {
     --- tenants/{<t>}/sessions/<hmac> | hash, expiring | console, principal (expiry), token_delete | no | console sessions: subject, role, expiry, `csrf`, HMAC of the token, MAC
     session = function(t, hmac) return t .. '/sessions/' .. hmac end,
 
+    --- tenants/{<t>}/infra_settings_public | hash | settings_set | yes | `settings` (JSON without secrets), `version`, `updated_at`, `updated_by`
+    settings = function(t) return t .. '/infra_settings_public' end,
+
     --- tenants/{<t>}/idempotency/<idem> | string, 24 h | submit | no | command id and body hash
     idempotency = function(t, idem) return t .. '/idempotency/' .. idem end,
 

@@ -2,7 +2,10 @@
 
 local Tenant = {}
 
-local SETTABLE = { name = true, cohort = true, status = true, ['flag:'] = true }
+local SETTABLE = {
+    name = true, cohort = true, status = true, legacy_read_until = true,
+    ['flag:'] = true,
+}
 
 -- {tenant}: its hash
 function Tenant.view(t)
