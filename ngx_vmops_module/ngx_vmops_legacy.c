@@ -27,6 +27,8 @@ static ngx_uint_t ngx_vmops_legacy_open(ngx_vmops_op_t *op,
     redisReply *tenant);
 static ngx_uint_t ngx_vmops_legacy_admin_only(redisReply *tenant);
 static void ngx_vmops_legacy_pass(ngx_vmops_op_t *op);
+static ngx_int_t ngx_vmops_legacy_say(ngx_http_request_t *r, const char *name,
+    vmops_span_t value);
 static ngx_uint_t ngx_vmops_legacy_dropped(ngx_table_elt_t *h);
 static void ngx_vmops_legacy_cookies(ngx_str_t *value);
 static ngx_int_t ngx_vmops_legacy_header_filter(ngx_http_request_t *r);
@@ -212,49 +214,37 @@ ngx_vmops_legacy_admin_only(redisReply *tenant)
 static void
 ngx_vmops_legacy_pass(ngx_vmops_op_t *op)
 {
-    ngx_uint_t              i;
-    vmops_span_t            value;
     ngx_http_request_t     *r;
     ngx_vmops_principal_t  *p;
 
     r = op->request;
     p = op->principal;
 
-    const struct {
-        const char    *name;
-        vmops_span_t   value;
-    } lines[] = {
-        { "x-vmops-tenant", p->tenant },
-        { "x-vmops-subject", p->subject },
-        { "x-vmops-role", p->role_name }
-    };
-
-    if (ngx_vmops_headers_in_drop(r, ngx_vmops_legacy_dropped) != NGX_OK) {
+    if (ngx_vmops_headers_in_drop(r, ngx_vmops_legacy_dropped) != NGX_OK
+        || (p->kind != NGX_VMOPS_PLATFORM
+            && ngx_vmops_legacy_say(r, "x-vmops-tenant", p->tenant) != NGX_OK)
+        || ngx_vmops_legacy_say(r, "x-vmops-subject", p->subject) != NGX_OK
+        || ngx_vmops_legacy_say(r, "x-vmops-role", p->role_name) != NGX_OK)
+    {
         ngx_vmops_finish(op, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
     r->headers_in.authorization = NULL;
 
-    for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-
-        if (lines[i].value.n == 0) {
-            continue;
-        }
-
-        /* the principal's memory does not last as long */
-
-        value = ngx_vmops_dup(r->pool, lines[i].value);
-
-        if (value.p == NULL
-            || ngx_vmops_headers_in_add(r, lines[i].name, value) != NGX_OK)
-        {
-            ngx_vmops_finish(op, NGX_HTTP_INTERNAL_SERVER_ERROR);
-            return;
-        }
-    }
-
     ngx_vmops_proceed(op);
+}
+
+
+/* the principal's memory does not last as long as the request */
+
+static ngx_int_t
+ngx_vmops_legacy_say(ngx_http_request_t *r, const char *name,
+    vmops_span_t value)
+{
+    value = ngx_vmops_dup(r->pool, value);
+
+    return value.p ? ngx_vmops_headers_in_add(r, name, value) : NGX_ERROR;
 }
 
 

@@ -48,6 +48,7 @@ typedef struct {
 static ngx_int_t ngx_vmops_redact_precontent(ngx_http_request_t *r);
 static ngx_uint_t ngx_vmops_redact_not_asked(ngx_table_elt_t *h);
 static ngx_int_t ngx_vmops_redact_header_filter(ngx_http_request_t *r);
+static const char *ngx_vmops_redact_unusable(ngx_http_request_t *r);
 static void ngx_vmops_redact_header_lines(ngx_http_request_t *r);
 static ngx_int_t ngx_vmops_redact_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -183,51 +184,40 @@ static ngx_int_t
 ngx_vmops_redact_header_filter(ngx_http_request_t *r)
 {
     u_char                   *hold;
-    ngx_uint_t                status;
-    ngx_table_elt_t          *coding;
+    const char               *reason;
     ngx_vmops_redact_ctx_t   *ctx;
     ngx_vmops_redact_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_vmops_redact_filter_module);
-
-    /* err_status without error_page: nginx's own page, which has no secret */
-
-    if (!conf->enable || (r->err_status && !r->error_page)) {
-        return ngx_http_next_header_filter(r);
-    }
-
     ctx = ngx_http_get_module_ctx(r, ngx_vmops_redact_filter_module);
 
-    if (ctx) {
-        /* the page that stands for what was withheld */
+    /*
+     * err_status without error_page: nginx's own page, which has no secret; a
+     * context: the page that stands for what was withheld
+     */
+
+    if (!conf->enable || ctx || (r->err_status && !r->error_page)) {
         return ngx_http_next_header_filter(r);
     }
 
-    status = r->headers_out.status;
-    coding = r->headers_out.content_encoding;
+    reason = ngx_vmops_redact_unusable(r);
 
-    ngx_vmops_redact_header_lines(r);
-
-    if (r->method == NGX_HTTP_HEAD || r->header_only
-        || status == NGX_HTTP_NO_CONTENT || status == NGX_HTTP_NOT_MODIFIED)
-    {
-        return ngx_http_next_header_filter(r);
-    }
-
-    if ((coding && coding->hash && coding->value.len
-         && !(coding->value.len == sizeof("identity") - 1
-              && ngx_strncasecmp(coding->value.data, (u_char *) "identity",
-                                 sizeof("identity") - 1)
-                 == 0))
-        || status == NGX_HTTP_PARTIAL_CONTENT)
-    {
+    if (reason) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "vmops_redact withholds an answer: it is %s, and was not "
-                      "asked to be", coding ? "encoded" : "partial");
+                      "vmops_redact withholds an answer: %s", reason);
 
         ngx_http_clean_header(r);
 
         return NGX_HTTP_BAD_GATEWAY;
+    }
+
+    ngx_vmops_redact_header_lines(r);
+
+    if (r->method == NGX_HTTP_HEAD || r->header_only
+        || r->headers_out.status == NGX_HTTP_NO_CONTENT
+        || r->headers_out.status == NGX_HTTP_NOT_MODIFIED)
+    {
+        return ngx_http_next_header_filter(r);
     }
 
     ctx = ngx_pcalloc(r->pool, sizeof(ngx_vmops_redact_ctx_t));
@@ -255,6 +245,43 @@ ngx_vmops_redact_header_filter(ngx_http_request_t *r)
     ctx->header = 1;
 
     return NGX_OK;
+}
+
+
+/* why an answer cannot be looked at, as its header says; NULL: it can */
+
+static const char *
+ngx_vmops_redact_unusable(ngx_http_request_t *r)
+{
+    ngx_table_elt_t  *coding;
+
+    coding = r->headers_out.content_encoding;
+
+    if (coding && coding->hash && coding->value.len
+        && !(coding->value.len == sizeof("identity") - 1
+             && ngx_strncasecmp(coding->value.data, (u_char *) "identity",
+                                sizeof("identity") - 1)
+                == 0))
+    {
+        return "it is encoded, and was not asked to be";
+    }
+
+    if (r->headers_out.status == NGX_HTTP_PARTIAL_CONTENT) {
+        return "it is partial, and was not asked to be";
+    }
+
+    if (r->http_version == NGX_HTTP_VERSION_9 && r->http_protocol.len) {
+
+        /* nginx takes it for one of HTTP/0.9, and would answer like that */
+
+        r->http_version = r->http_protocol.data[sizeof("HTTP/") - 1] == '2'
+                          ? NGX_HTTP_VERSION_20 : NGX_HTTP_VERSION_10;
+        r->keepalive = 0;
+
+        return "it has no header";
+    }
+
+    return NULL;
 }
 
 
