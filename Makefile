@@ -345,7 +345,8 @@ install: all
 	  $(INSTALL) -m 644 $$so $(DESTDIR)$(NGX_DEST)/$${so##*/} || exit 1; done
 	$(INSTALL) -m 755 $(B)/agent/vmops-agent $(DESTDIR)$(PREFIX)/bin/vmops-agent
 	$(INSTALL) -m 755 $(B)/conf/vmops-keys $(DESTDIR)$(PREFIX)/sbin/vmops-keys
-	for file in conf/nginx.conf.in conf/vmops.conf redis/redis.conf \
+	for file in conf/nginx.conf.in conf/vmops.conf conf/legacy.conf \
+	    redis/redis.conf \
 	    $(B)/redis/vmops.lua $(B)/redis/users.acl; do \
 	  $(INSTALL) -m 644 $$file $(SHARE)/$${file##*/} || exit 1; done
 

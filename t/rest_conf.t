@@ -70,6 +70,25 @@ my @wrong = (
     ['an unknown variable', changed($server,
         'vmops_public_url https://$no_such_host;'),
      qr/unknown "no_such_host" variable/],
+    ['vmops_legacy alone', changed($server,
+        'location /ws/x { vmops_legacy; }'),
+     qr/invalid number of arguments in "vmops_legacy"/],
+    ['no time', changed($server, 'location /ws/x { vmops_legacy '
+        . 'deprecated=soon sunset=2027-01-01T00:00:00Z; }'),
+     qr/"vmops_legacy" directive takes deprecated= and sunset=, each with a/],
+    ['another order', changed($server, 'location /ws/x { vmops_legacy '
+        . 'sunset=2027-01-01T00:00:00Z deprecated=2026-01-01T00:00:00Z; }'),
+     qr/"vmops_legacy" directive takes deprecated= and sunset=, each with a/],
+    ['sunset first', changed($server, 'location /ws/x { vmops_legacy '
+        . 'deprecated=2027-01-01T00:00:00Z sunset=2026-01-01T00:00:00Z; }'),
+     qr/"vmops_legacy" directive has a sunset before it is deprecated/],
+    ['vmops_legacy twice', changed($server, 'location /ws/x { vmops_legacy '
+        . 'deprecated=2026-01-01T00:00:00Z sunset=2027-01-01T00:00:00Z; '
+        . 'vmops_legacy deprecated=2026-01-01T00:00:00Z '
+        . 'sunset=2027-01-01T00:00:00Z; }'),
+     qr/"vmops_legacy" directive is duplicate/],
+    ['vmops_redact with a word', changed($server, 'vmops_redact maybe;'),
+     qr/invalid value "maybe" in "vmops_redact" directive/],
     ['keys in a server', changed($server, "vmops_keys $keys;"),
      qr/"vmops_keys" directive is not allowed here/],
 );
