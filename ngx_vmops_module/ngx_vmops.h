@@ -223,6 +223,7 @@ struct ngx_vmops_op_s {
     ngx_vmops_command_t       *command;        /* to be shown */
     void                      *data;           /* the resource's own */
 
+    ngx_vmops_step_pt          admitted;       /* NULL: the route's handler */
     unsigned                   in_gate:1;      /* see ngx_vmops_gate() */
     unsigned                   passed:1;
 };
@@ -249,6 +250,7 @@ void ngx_vmops_finish(ngx_vmops_op_t *op, ngx_int_t rc);    /* ends the step */
 /* dispatch */
 
 void ngx_vmops_begin(ngx_vmops_op_t *op);
+void ngx_vmops_admit(ngx_vmops_op_t *op);   /* for ngx_vmops_authenticate() */
 
 
 /* auth: next runs with op->principal set.  Ends the step */

@@ -9,7 +9,6 @@
 #include "ngx_vmops_openapi.h"
 
 
-static void ngx_vmops_admit(ngx_vmops_op_t *op);
 static void ngx_vmops_choose(ngx_vmops_op_t *op);
 static void ngx_vmops_not_allowed(ngx_vmops_op_t *op, ngx_uint_t methods);
 static ngx_uint_t ngx_vmops_has_body(ngx_http_request_t *r);
@@ -53,7 +52,9 @@ ngx_vmops_begin(ngx_vmops_op_t *op)
 }
 
 
-static void
+/* what holds for every request of somebody, whatever serves it */
+
+void
 ngx_vmops_admit(ngx_vmops_op_t *op)
 {
     ngx_vmops_principal_t  *p;
@@ -84,6 +85,11 @@ ngx_vmops_admit(ngx_vmops_op_t *op)
     } else {
         /* an administrator's requests name the tenant */
         op->tenant = op->path[0];
+    }
+
+    if (op->admitted) {
+        op->admitted(op);
+        return;
     }
 
     ngx_vmops_choose(op);

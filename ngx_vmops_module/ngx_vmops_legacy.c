@@ -118,33 +118,28 @@ ngx_vmops_legacy_handler(ngx_http_request_t *r)
 static void
 ngx_vmops_legacy_begin(ngx_vmops_op_t *op)
 {
-    ngx_vmops_authenticate(op, ngx_vmops_legacy_known);
+    op->admitted = ngx_vmops_legacy_known;
+
+    ngx_vmops_authenticate(op, ngx_vmops_admit);
 }
 
 
 static void
 ngx_vmops_legacy_known(ngx_vmops_op_t *op)
 {
-    ngx_vmops_principal_t  *p;
+    ngx_vmops_who_e  role;
 
-    p = op->principal;
+    role = op->principal->role;
 
-    if (p->suspended) {
-        ngx_vmops_problem(op, VMOPS_PROBLEM_tenant_suspended);
-        return;
-    }
-
-    if (p->role == NGX_VMOPS_FOR_PLATFORM) {
+    if (role == NGX_VMOPS_FOR_PLATFORM) {
         ngx_vmops_legacy_pass(op);
         return;
     }
 
-    if (p->role > NGX_VMOPS_FOR_OWNER || p->role < NGX_VMOPS_FOR_VIEWER) {
+    if (role > NGX_VMOPS_FOR_OWNER || role < NGX_VMOPS_FOR_VIEWER) {
         ngx_vmops_problem(op, VMOPS_PROBLEM_forbidden);
         return;
     }
-
-    op->tenant = ngx_vmops_dup(op->request->pool, p->tenant);
 
     ngx_vmops_invoke(op, tenant_get, ngx_vmops_legacy_decide);
 }
@@ -262,7 +257,8 @@ ngx_vmops_legacy_dropped(ngx_table_elt_t *h)
     if (vmops_span_is(name, "authorization")
         || vmops_span_is(name, "proxy-authorization")
         || vmops_span_is(name, "signature")
-        || vmops_span_is(name, "signature-input"))
+        || vmops_span_is(name, "signature-input")
+        || vmops_span_is(name, "x-csrf-token"))
     {
         return 1;
     }

@@ -37,7 +37,7 @@ my ($seen, $r) = seen($t->{token}, GET => '/a%20b/./c/../d?password=x&y=1',
     headers => {
         Cookie => "other=1; __Host-vmops=$session;vmops=$session; last=2",
         'X-VMOps-Role' => 'platform_admin', 'X-VMOps-Tenant' => 'globex',
-        'x-vmops-subject' => 'root', 'X-VMOps-CSRF' => 'c', Signature => 'sig1=:x:',
+        'x-vmops-subject' => 'root', 'X-CSRF-Token' => 'c', Signature => 'sig1=:x:',
         'Proxy-Authorization' => 'Basic x', 'X-Own' => 'kept' });
 is $seen->{path}, '/api/v1/infra/a%20b/d?password=x&y=1',
     'the path as nginx understands it';
@@ -49,7 +49,7 @@ like $h{'x-vmops-subject'}, qr/^token:[0-9a-f-]{36}$/, 'by its id';
 is scalar(grep { $_->[0] =~ /^x-vmops-/i } @{ $seen->{lines} }), 3, 'once each';
 is $h{cookie}, 'other=1; last=2', 'cookies of others';
 is_deeply [grep { exists $h{$_} } qw(authorization proxy-authorization signature
-                                      signature-input)], [], 'no credential';
+                                      signature-input x-csrf-token)], [], 'no credential';
 is $h{'x-own'}, 'kept', 'other lines';
 is $h{'x-request-id'}, $r->{headers}{'x-request-id'}, 'the id of the request';
 unlike join("\n", map { @$_ } @{ $seen->{lines} }), qr/\Q$t->{token}\E|\Q$session/,
