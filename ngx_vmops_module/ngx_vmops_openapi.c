@@ -76,8 +76,8 @@ static const ngx_vmops_param_info_t  ngx_vmops_params[] = {
     { "Prefer", "header", "wait=N: the answer comes when the command has "
       "ended, or after N seconds (60 at most)",
       { .type = VMOPS_FT_STRING } },
-    { "If-Match", "header", "The version that is replaced, as in the ETag of "
-      "the secret's meta data; an agent has to send it",
+    { "If-Match", "header", "The version that is replaced, as the ETag of its "
+      "GET says; an agent has to send it",
       { .type = VMOPS_FT_STRING } },
     { "Last-Event-ID", "header", "The stream goes on after this event",
       { .type = VMOPS_FT_STRING } },
@@ -786,7 +786,7 @@ ngx_vmops_call_problems(const ngx_vmops_route_t *route, u_char *set)
     }
 
     if (o->params & NGX_VMOPS_PARAM_IF_MATCH) {
-        set[VMOPS_PROBLEM_precondition_required] = 1;
+        set[VMOPS_PROBLEM_version_mismatch] = 1;
         set[VMOPS_PROBLEM_invalid_header] = 1;
     }
 

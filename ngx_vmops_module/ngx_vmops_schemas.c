@@ -152,6 +152,7 @@ NGX_VMOPS_FIELDS(tenant) = {
     NGX_VMOPS_TEXT_S("name", 0, VMOPS_NAME_MAX),
     NGX_VMOPS_ENUM_S("cohort", 0, cohorts),
     NGX_VMOPS_ENUM_S("status", 0, tenant_states),
+    NGX_VMOPS_S("legacy_read_until", NULLABLE, TIME),
     NGX_VMOPS_S("created_at", 0, TIME)
 };
 

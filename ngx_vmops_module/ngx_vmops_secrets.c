@@ -92,7 +92,8 @@ static const ngx_vmops_member_t  ngx_vmops_secret_members[] = {
 
 /*
  * A secret in the clear is not for the store: members that the table does not
- * know and that are named like one, and values that look like one.
+ * know and that are named like one, and values that look like one; without a
+ * table, at any depth.
  */
 
 ngx_uint_t
@@ -101,6 +102,10 @@ ngx_vmops_plaintext(const vmops_json_t *json, const ngx_vmops_body_t *body,
 {
     size_t               i;
     const vmops_json_t  *m;
+
+    if (body->n == 0) {
+        return vmops_sensitive_find(json, err);
+    }
 
     if (!vmops_json_is(json, VMOPS_JSON_OBJECT)) {
         return 0;

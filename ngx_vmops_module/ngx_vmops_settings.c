@@ -13,9 +13,12 @@ static void ngx_vmops_settings_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply);
 
 
-/* any object: checked by the handler */
+/* any object */
 
-const ngx_vmops_body_t  ngx_vmops_settings_body = { .by_handler = 1 };
+const ngx_vmops_body_t  ngx_vmops_settings_body = {
+    .no_secrets = 1,
+    .by_handler = 1
+};
 
 
 void
@@ -28,20 +31,11 @@ ngx_vmops_settings_get(ngx_vmops_op_t *op)
 void
 ngx_vmops_settings_put(ngx_vmops_op_t *op)
 {
-    vmops_span_t        version;
-    vmops_json_error_t  err;
+    vmops_span_t  version;
 
     if (!vmops_json_is(op->json, VMOPS_JSON_OBJECT)) {
         ngx_vmops_problem_at(op, VMOPS_PROBLEM_invalid_params, "",
                              vmops_json_error_name(VMOPS_JE_TYPE));
-        return;
-    }
-
-    vmops_json_error_init(&err, "");
-
-    if (vmops_sensitive_find(op->json, &err)) {
-        ngx_vmops_problem_at(op, VMOPS_PROBLEM_plaintext_secret_rejected,
-                             err.pointer, "plaintext_secret");
         return;
     }
 

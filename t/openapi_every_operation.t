@@ -197,6 +197,7 @@ my %base = (
     tenant_patch => { json => { name => 'Acme' } },
     license_put => { json => { plan => 'test', max_agents => 100,
         max_vms => 100, grace_s => 0, expires_at => '2099-01-01T00:00:00Z' } },
+    settings_put => { json => { region => 'eu' } },
     tenant_flags_put => { json => { INFRA_LEGACY_ADMIN_ONLY => $true } },
     flags_put => { json => { INFRA_LEGACY_ADMIN_ONLY => undef } },
     flags_put_cohort => { json => { INFRA_LEGACY_ADMIN_ONLY => undef } },
@@ -244,6 +245,10 @@ my %answer = (
     tenant_create => {
         201 => sub { { json => { tenant => 'tenant-' . ++$ids } } },
         409 => sub { {} },
+    },
+    settings_put => {
+        412 => sub { { headers => { 'If-Match' => '"7"' } } },
+        422 => sub { { json => { password => 'x' } } },
     },
     token_create => { 409 => sub { too_many_tokens(); {} } },
     tenant_delete => {
