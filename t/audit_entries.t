@@ -85,6 +85,9 @@ my $made = case('POST /admin/tenants/{tenant}/owner-tokens PLATFORM',
      plat(POST => '/tenants/acme/owner-tokens', { name => 'again' }),
      ['token.created', @by, sub { $_[0]{token_id} }]);
 canary('a second owner', secret($made->{token}));
+case('PUT /settings/infra OWNER',
+     own(PUT => '/settings/infra', { region => 'eu' }),
+     ['settings.changed', 'owner', '']);
 case('PUT /admin/tenants/{tenant}/license PLATFORM',
      plat(PUT => '/tenants/acme/license', { plan => 'test', max_agents => 100,
         max_vms => 100, grace_s => 60,

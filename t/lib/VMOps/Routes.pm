@@ -39,7 +39,8 @@ my %EXAMPLES = (
     'POST /admin/tenants' => { tenant => '<new tenant>', name => 'New',
                                cohort => 'beta' },
     'PATCH /admin/tenants/{tenant}' => { name => 'Other', cohort => 'internal',
-                                         status => 'active' },
+                                         status => 'active',
+                                         legacy_read_until => $soon },
     'POST /admin/tenants/{tenant}/owner-tokens' => { name => 'again' },
     'PUT /admin/tenants/{tenant}/license' => {
         plan => 'test', max_agents => 100, max_vms => 1000,
