@@ -121,7 +121,7 @@ sub ask {
 sub shape {
     my ($r, $id) = @_;
     my %headers = %{ $r->{headers} };
-    delete @headers{qw(date etag connection)};
+    delete @headers{qw(date etag connection)};    # a thousand a connection
     my $text = $r->{body};
     for ($text, values %headers) {
         s/\Q$r->{headers}{'x-request-id'}\E/REQUEST/g;
