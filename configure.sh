@@ -76,7 +76,7 @@ END
             cat <<'END' ;;
 nodejs                     18      -                    cmd:node            tests: OpenAPI
 npm                        -       -                    cmd:npm             tests: OpenAPI
-python3-prometheus-client  0.9     -                    file:/usr/lib/python3/dist-packages/prometheus_client/parser.py tests: metrics
+python3-prometheus-client  0.9     -                    py:prometheus_client tests: metrics
 END
     esac
     case $command in
@@ -85,7 +85,7 @@ clang                      1:11    -                    cmd:clang           fuzz
 libclang-rt-dev            1:11    -                    cmd:clang           fuzzing
 END
         bench)          cat <<'END' ;;
-libnginx-mod-nchan         1:1.2   -                    file:/usr/lib/nginx/modules/ngx_nchan_module.so a peer
+libnginx-mod-nchan  1:1.2  -  file:/usr/lib/nginx/modules/ngx_nchan_module.so a peer
 END
         check-asan)     cat <<'END' ;;
 dpkg-dev                   1.20    -                    cmd:dpkg-source     its nginx
@@ -148,6 +148,8 @@ check_without_dpkg()
                     || echo "missing pkg-config does not know $name $least" ;;
         perl:*) perl -e "use $name" 2>/dev/null \
                     || echo "missing no Perl module $name" ;;
+        py:*)   python3 -c "import $name" 2>/dev/null \
+                    || echo "missing no Python module $name" ;;
         file:*) [ -e "$name" ] || echo "missing no $name" ;;
     esac
 }
