@@ -90,7 +90,13 @@ for my $type ('pubsub', 'all') {
         ok $r->{status} == 202 || $r->{json}{code} eq 'store_unavailable',
             'an order meanwhile has an answer';
         $w->taken($action, 101, key => "$type-$round");
-        my $waited = $w->order($action, 102, wait => 10);
+        # each worker has connections of its own, and finds out by itself
+        my $waited;
+        wait_for {
+            $waited = $w->order($action, 102, wait => 10,
+                                key => "$type-$round-waited");
+            ($waited->{json}{code} // '') ne 'store_unavailable';
+        } 10, 'every worker to be back';
         is $waited->{status}, 200, 'the end of another is waited for';
         is $waited->{json}{status}, 'succeeded', 'and told';
         $w->settle;
