@@ -213,8 +213,9 @@ cmp_ok $slowest->{ms}, '<', WORST_MS,
 for my $what ('full', 'hung', 'functions gone') {
     cmp_ok $refused{$what} // 0, '>', 0, "the control: $what, some are refused";
 }
-cmp_ok scalar(grep { $_->{right} } @answers), '>', @answers / 2,
-    'and most are served';
+# how many of all depends on how fast a refusal is
+cmp_ok scalar(grep { $_->{right} } @answers), '>', 60 * $rounds,
+    'and many are served';
 
 # every command: once, to its end, and by its key the same one
 my @commands = grep { $_->{path} eq 'a command' } @answers;
