@@ -209,7 +209,8 @@ problems(void **state UNUSED)
         "{\"type\":\"urn:vmops:problem:invalid_params\","
         "\"title\":\"Invalid parameters\",\"status\":422,"
         "\"code\":\"invalid_params\",\"detail\":\"A field is missing, "
-        "unknown or out of range; errors names it.\",\"instance\":\"req-1\","
+        "unknown or out of range; errors names it. Correct it and send the "
+        "request again.\",\"instance\":\"req-1\","
         "\"errors\":[{\"pointer\":\"/params/vmid\",\"code\":\"range\"}]}");
 
     for (i = 0; i < VMOPS_PROBLEM_MAX_; i++) {
