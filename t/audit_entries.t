@@ -203,6 +203,28 @@ case('PATCH /vms/{uuid} OWNER', own(PATCH => "/vms/$made->{vm_uuid}",
 case('DELETE /vms/{uuid} OWNER', own(DELETE => "/vms/$made->{vm_uuid}"),
      ['vm.deleted', 'owner', $made->{vm_uuid}]);
 
+# what a change takes away is said, too
+
+$made = $t->made(POST => '/vms', { name => 'tmp', agent_id => $agent->id,
+    guest => 'qemu', node => 'pve1', vmid => 102, bot_id => 'b' });
+for my $taken (
+    [plat(PUT => '/tenants/acme/flags', { SECRETS_E2E_ENABLED => undef }),
+     'flag:SECRETS_E2E_ENABLED'],
+    [plat(PATCH => '/tenants/acme', { legacy_read_until => undef }),
+     'legacy_read_until'],
+    [own(PATCH => "/vms/$made->{vm_uuid}", { agent_id => undef,
+         bot_id => undef }), qw(agent_id bot_id)])
+{
+    my ($call, @names) = @$taken;
+    new_entries();
+    $call->();
+    is_deeply [map { my $e = $_; map { $e->{$_} } @names } new_entries()],
+        [map { 'null' } @names], "@names: null";
+}
+plat(PUT => '/flags', { SECRETS_E2E_ENABLED => undef })->();
+like $s->redis(XREVRANGE => 'platform/{p}/audit', '+', '-', COUNT => 1)
+    ->[0][1][-1], qr/"SECRETS_E2E_ENABLED":"null"/, 'of all, too';
+
 # secrets
 
 my %sealed = (alg => 'xc20p-blake2b-v1', key_id => $agent->key_id,

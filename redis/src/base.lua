@@ -118,6 +118,15 @@ local function put(key, list)
     end
 end
 
+-- Such pairs for an entry: what was removed is told, too
+local function told(list)
+    local all = {}
+    for i = 1, #list do
+        all[i] = list[i] == '' and 'null' or list[i]
+    end
+    return all
+end
+
 -- Are these name, value, ... pairs, and every name one of the allowed (false:
 -- one of a flag, whatever it is)?
 local function settings(list, allowed)
