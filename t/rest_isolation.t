@@ -39,10 +39,9 @@ sub all_of {
     $t->made(PATCH => '/vms/' . $t->vm, { name => "vm-of-$name",
         bot_id => "bot-of-$name", labels => { of => "label-of-$name" } });
     $t->made(PATCH => '/agents/' . $t->agent->id, { name => "agent-of-$name" });
-    wait_for {
-        my $record = $t->made(GET => "/vm-ops/commands/$order->{id}");
-        $record->{status} eq 'running' && $record->{log}[0];
-    } 5, 'the line';
+    # a gateway tells the store of an acknowledgement in its own time
+    wait_for { my $c = $t->made(GET => "/vm-ops/commands/$order->{id}");
+               $c->{log}[0] && $c->{status} eq 'running' } 5, 'the line';
     return {
         agent => $t->agent->id, vm => $t->vm, secret => $t->secret,
         pairing => $pending->{pairing_id}, token => $token->{token_id},
