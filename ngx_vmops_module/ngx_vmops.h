@@ -286,6 +286,9 @@ void ngx_vmops_principal_renew(ngx_vmops_op_t *op, ngx_vmops_step_pt next,
 /* requests to be told to the store with a call that counts them */
 ngx_uint_t ngx_vmops_principal_cost(ngx_vmops_op_t *op);
 
+/* the store is asked again before this principal does anything more */
+void ngx_vmops_principal_forget(ngx_vmops_op_t *op);
+
 void ngx_vmops_principal_leave(ngx_vmops_op_t *op);
 
 

@@ -113,6 +113,13 @@ ngx_vmops_principal_cost(ngx_vmops_op_t *op)
 
 
 void
+ngx_vmops_principal_forget(ngx_vmops_op_t *op)
+{
+    op->entry->valid = 0;
+}
+
+
+void
 ngx_vmops_principal_leave(ngx_vmops_op_t *op)
 {
     if (op->queued) {

@@ -388,6 +388,8 @@ ngx_vmops_session_delete(ngx_vmops_op_t *op)
 static void
 ngx_vmops_session_closed(ngx_vmops_op_t *op, redisReply *reply)
 {
+    ngx_vmops_principal_forget(op);
+
     if (ngx_vmops_session_set(op, vmops_span("", 0), "; Max-Age=0")
         != NGX_OK)
     {

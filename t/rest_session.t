@@ -169,10 +169,15 @@ is $s->rest(DELETE => '/session', { token => $acme->{token} })->{status}, 404,
 
 # out
 is with($viewer, DELETE => '/session')->{status}, 403, 'nobody signs one out';
-my $out = with($viewer, DELETE => '/session', headers => { proof($viewer) });
+my %kept = (Connection => 'keep-alive');
+is with($viewer, GET => '/vms', headers => \%kept)->{status}, 200, 'signed in';
+my $out = with($viewer, DELETE => '/session',
+               headers => { proof($viewer), %kept });
 is $out->{status}, 204, 'but oneself';
 is $out->{headers}{'set-cookie'},
     'vmops=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0', 'the cookie goes';
+is with($viewer, GET => '/vms', headers => \%kept)->{status}, 401,
+    'the worker that was told knows at once';
 refused_everywhere($viewer, 'a session that was left is over');
 
 # a session is over when its token is
