@@ -9,6 +9,7 @@ typedef struct {
     const char       *name;
     vmops_pattern_t   pattern;
     const char       *values;      /* or one of these, joined with "|" */
+    const char       *but;         /* and none of these */
 } ngx_vmops_capture_t;
 
 
@@ -22,15 +23,18 @@ static ngx_uint_t ngx_vmops_among(const char *values, vmops_span_t value);
 /* what may stand for a {name}; anything else is no such path */
 
 static const ngx_vmops_capture_t  ngx_vmops_captures[] = {
-    { "tenant", VMOPS_P_TENANT, NULL },
-    { "uuid", VMOPS_P_UUID, NULL },
-    { "secret", VMOPS_P_SECRET_REF, NULL },
-    { "scope", VMOPS_P_NONE, "bot|vm" },
-    { "scope_id", VMOPS_P_BOT_ID, NULL },  /* any UUID has that form, too */
-    { "word", VMOPS_P_NONE, NULL },
-    { "cohort", VMOPS_P_NONE, "internal|beta|production" },
-    { "family", VMOPS_P_NONE, "proxmox|ssh|syncthing" },
-    { NULL, VMOPS_P_NONE, NULL }
+    { "tenant", VMOPS_P_TENANT, NULL, NULL },
+    { "uuid", VMOPS_P_UUID, NULL, NULL },
+    { "secret", VMOPS_P_SECRET_REF, NULL, NULL },
+    { "scope", VMOPS_P_NONE, "bot|vm", NULL },
+    /* any UUID has that form, too */
+    { "scope_id", VMOPS_P_BOT_ID, NULL, NULL },
+    /* below "commands" what is no command's id is nothing, and no service */
+    { "service", VMOPS_P_NONE, NULL, "commands" },
+    { "action", VMOPS_P_NONE, NULL, NULL },
+    { "cohort", VMOPS_P_NONE, "internal|beta|production", NULL },
+    { "family", VMOPS_P_NONE, "proxmox|ssh|syncthing", NULL },
+    { NULL, VMOPS_P_NONE, NULL, NULL }
 };
 
 
@@ -338,6 +342,10 @@ ngx_vmops_capture_ok(const char *name, size_t len, vmops_span_t value)
 
         if (c->values) {
             return ngx_vmops_among(c->values, value);
+        }
+
+        if (c->but && ngx_vmops_among(c->but, value)) {
+            return 0;
         }
 
         return c->pattern == VMOPS_P_NONE

@@ -42,7 +42,7 @@ struct ngx_vmops_route_s {
 
 /* what stands for an action of the catalogue in a row's path */
 
-#define NGX_VMOPS_ACTION_PATH  "{word}/{word}"
+#define NGX_VMOPS_ACTION_PATH  "{service}/{action}"
 
 /* the rows of the API, and those outside of it; the last one has no path */
 

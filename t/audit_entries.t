@@ -252,7 +252,7 @@ case("DELETE $any", own(DELETE => $binding),
 
 # commands: as they come, and as they end
 
-my $command = case('POST /vm-ops/{word}/{word} OPERATOR',
+my $command = case('POST /vm-ops/{service}/{action} OPERATOR',
      own(POST => '/vm-ops/proxmox/start', { vm_uuid => $vm }),
      ['command.submitted', 'owner', sub { $_[0]{command_id} }]);
 my $order = $agent->cmd;
@@ -289,7 +289,7 @@ for my $refused (own(POST => '/tokens', { name => 'x', role => 'god' }),
 is_deeply [new_entries()], [], 'what is refused is no entry';
 
 my @left = grep { !$seen{$_} }
-    map { s/" NGX_VMOPS_ACTION_PATH/{word}\/{word}/r }
+    map { s/" NGX_VMOPS_ACTION_PATH/{service}\/{action}/r }
     map { "$_->{method} $_->{path} $_->{who}" }
     grep { $_->{method} ne 'GET' } VMOps::Routes::all();
 is "@left", '', 'every route that changes something has a case here';

@@ -73,6 +73,13 @@ refused('an unknown route', $s->rest(GET => '/nothing', { @owner }), 404,
         'not_found');
 refused('an id that is none', $s->rest(GET => '/vms/1', { @owner }), 404,
         'not_found');
+for my $id ('1', '01890000-0000-7000-8000-00000000000G', 'start') {
+    refused("$_ of a command that is none", $s->rest($_ => "/vm-ops/commands/$id",
+            { @owner }), 404, 'not_found') for qw(GET POST);
+}
+$r = refused('an action, by GET', $s->rest(GET => '/vm-ops/proxmox/start',
+             { @owner }), 405, 'method_not_allowed');
+is $r->{headers}{allow}, 'POST', 'is for POST';
 $r = refused('another method', $s->rest(PUT => '/vms', { @owner, json => {} }),
              405, 'method_not_allowed');
 is $r->{headers}{allow}, 'GET, HEAD, POST', 'and those that there are';

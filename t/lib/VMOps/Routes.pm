@@ -71,7 +71,7 @@ my %EXAMPLES = (
     'PUT /secrets/bindings/{scope}/{scope_id}/{family}' => {
         secret_ref => '<secret>' },
     'POST /secrets/{secret}/rotate' => { version => 2, %sealed },
-    'POST /vm-ops/{word}/{word}' => {
+    'POST /vm-ops/{service}/{action}' => {
         vm_uuid => '<vm>', secret_ref => '<secret>', command_id => '<command>',
         params => {}, timeout_s => 60 },
 );
@@ -100,7 +100,7 @@ sub action_of {
 # the targets of a route's body, by the member they are: () where it has none
 sub targets {
     my ($route) = @_;
-    return () if $route->{path} !~ /\{word\}/;
+    return () if $route->{path} !~ /\{action\}/;
     return grep { action_of($_) } sort keys %SCOPES;
 }
 
@@ -195,7 +195,7 @@ sub example {
                      $_ => !ref $value && $value =~ /^<(.*)>$/
                          ? $ids->{$1} // croak "$name: no $1" : $value }
         keys %$example;
-    if ($route->{path} =~ /\{word\}/) {
+    if ($route->{path} =~ /\{action\}/) {
         delete @body{grep { $_ ne ($only // 'vm_uuid') } keys %SCOPES};
     }
     return \%body;
@@ -206,16 +206,16 @@ sub example {
 sub path {
     my ($route, $ids, %o) = @_;
     my $path = $route->{path};
-    my @words = split m{/}, action_of($o{only} // 'vm_uuid');
+    my ($service, $action) = split m{/}, action_of($o{only} // 'vm_uuid');
     # the tenant that a test is about is not to be deleted by the way
     my $tenant = $route->{method} eq 'DELETE' ? 'new tenant' : 'tenant';
     my %own = (tenant => $ids->{$tenant}, secret => $ids->{secret},
                scope => 'vm', scope_id => $ids->{vm}, family => 'proxmox',
-               cohort => 'beta',
+               cohort => 'beta', service => $service, action => $action,
                uuid => $ids->{ kind_of_uuid($path) // '' } // $ids->{vm});
     my $n = 0;
     $path =~ s/\{(\w+)\}/$o{captures}[$n++]
-        \/\/ ($1 eq 'word' ? shift @words : $own{$1})
+        \/\/ $own{$1}
         \/\/ croak "$path: what is $1?"/ge;
     return $path;
 }
