@@ -395,13 +395,23 @@ ngx_vmops_live_check(ngx_event_t *ev)
 static void
 ngx_vmops_live_still(ngx_vmops_op_t *op)
 {
+    if (ngx_vmops_live_refusal(op) != VMOPS_PROBLEM_unauthenticated) {
+        op->stream->end(op, NGX_VMOPS_END_PRINCIPAL);
+    }
+}
+
+
+vmops_problem_t
+ngx_vmops_live_refusal(ngx_vmops_op_t *op)
+{
     ngx_vmops_principal_t  *p;
 
     p = op->principal;
 
-    if (p->suspended || p->revoked || !ngx_vmops_route_open(op->route, p)) {
-        op->stream->end(op, NGX_VMOPS_END_PRINCIPAL);
-    }
+    return p->suspended ? VMOPS_PROBLEM_tenant_suspended
+           : p->revoked ? VMOPS_PROBLEM_agent_revoked
+           : !ngx_vmops_route_open(op->route, p) ? VMOPS_PROBLEM_forbidden
+           : VMOPS_PROBLEM_unauthenticated;
 }
 
 

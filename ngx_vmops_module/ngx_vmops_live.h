@@ -62,6 +62,12 @@ void ngx_vmops_live_close(ngx_vmops_op_t *op);
 
 vmops_span_t ngx_vmops_live_word(vmops_span_t message, ngx_uint_t i);
 
+/*
+ * Why NGX_VMOPS_END_PRINCIPAL came: what the last record that was found of the
+ * principal says; one that speaks for it still is there no more.
+ */
+vmops_problem_t ngx_vmops_live_refusal(ngx_vmops_op_t *op);
+
 /* end runs with NGX_VMOPS_END_TIME */
 void ngx_vmops_live_timer(ngx_vmops_op_t *op, ngx_msec_t ms);
 

@@ -235,7 +235,7 @@ ngx_vmops_sse_end(ngx_vmops_op_t *op, ngx_vmops_end_e why)
             ngx_vmops_sse_close(op);
 
         } else {
-            ngx_vmops_problem(op, VMOPS_PROBLEM_unauthenticated);
+            ngx_vmops_problem(op, ngx_vmops_live_refusal(op));
         }
 
         return;

@@ -595,7 +595,7 @@ ngx_vmops_submit_end(ngx_vmops_op_t *op, ngx_vmops_end_e why)
     ngx_vmops_submit_t *s = op->data;
 
     if (why == NGX_VMOPS_END_PRINCIPAL) {
-        ngx_vmops_problem(op, VMOPS_PROBLEM_unauthenticated);
+        ngx_vmops_problem(op, ngx_vmops_live_refusal(op));
         return;
     }
 

@@ -38,14 +38,14 @@ sub waits {
 }
 
 sub end {
-    my ($why, $since, $streams, $waits) = @_;
+    my ($why, $since, $streams, $waits, $refusal) = @_;
     for my $stream (@$streams) {
         $stream->rest_of;
         is $stream->end, 'clean', "$why: a stream ends";
     }
     for my $wait (@$waits) {
         my $r = $wait->answer(10);
-        is $r->{status}, 401, "$why: a wait is refused";
+        is "$r->{status} $r->{json}{code}", $refusal, "$why: a wait is refused";
     }
     cmp_ok time - $since, '<', WITHIN, "$why: within 2 s";
 }
@@ -58,7 +58,7 @@ my @waits = waits($token->{token});
 my $start = time;
 is $t->rest(DELETE => "/tokens/$token->{token_id}")->{status}, 204,
     'the token is deleted';
-end('deleted', $start, \@streams, \@waits);
+end('deleted', $start, \@streams, \@waits, '401 unauthenticated');
 
 # expired
 my $soon = time + 3;
@@ -67,7 +67,7 @@ my $made = $t->made(POST => '/tokens', { name => 'soon', role => 'operator',
 canary('a token that expires', $made->{token});
 @streams = streams($made->{token});
 @waits = waits($made->{token});
-end('expired', $soon, \@streams, \@waits);
+end('expired', $soon, \@streams, \@waits, '401 unauthenticated');
 cmp_ok time, '>=', $soon, 'expired: not before';
 
 # others do not notice
@@ -78,9 +78,10 @@ is $kept->next->{data}{status}, 'running', 'and goes on';
 
 # suspended: everybody of that tenant
 @streams = streams($t->token);
+@waits = waits($t->token);
 $start = time;
 $s->rest(PATCH => '/admin/tenants/acme', {
     token => $s->platform_token, json => { status => 'suspended' } });
-end('suspended', $start, [@streams, $kept], []);
+end('suspended', $start, [@streams, $kept], \@waits, '403 tenant_suspended');
 
 done_testing;

@@ -65,7 +65,9 @@ for my $agent ([1, $t->agent], [2, $second]) {
         "the agent on node $node is told to pause";
     is $a->closed, 1013, 'and closed: try later';
 }
-is $waiting->answer->{status}, 401, 'who waited for a command does no longer';
+$r = $waiting->answer;
+is "$r->{status} $r->{json}{code}", '403 tenant_suspended',
+    'who waited for a command is told why';
 my $again = $t->agent->twin;
 $again->connect;
 $again->send($again->auth_message);
