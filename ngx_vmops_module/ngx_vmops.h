@@ -241,6 +241,9 @@ ngx_int_t ngx_vmops_public_url(ngx_http_request_t *r, ngx_str_t *url);
 
 ngx_int_t ngx_vmops_handler(ngx_http_request_t *r);
 ngx_int_t ngx_vmops_gate(ngx_http_request_t *r, ngx_vmops_step_pt begin);
+
+/* is the request's location one with vmops_legacy? */
+ngx_uint_t ngx_vmops_legacy_location(ngx_http_request_t *r);
 void ngx_vmops_proceed(ngx_vmops_op_t *op);                 /* ends the step */
 void ngx_vmops_watch(ngx_vmops_op_t *op);
 void ngx_vmops_read_body(ngx_vmops_op_t *op, ngx_vmops_step_pt next);

@@ -100,14 +100,21 @@ static const ngx_str_t  ngx_vmops_legacy_ours[] = {
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 
 
-static ngx_int_t
-ngx_vmops_legacy_handler(ngx_http_request_t *r)
+ngx_uint_t
+ngx_vmops_legacy_location(ngx_http_request_t *r)
 {
     ngx_vmops_legacy_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_vmops_legacy_module);
 
-    if (conf->deprecation.len == 0) {
+    return conf->deprecation.len != 0;
+}
+
+
+static ngx_int_t
+ngx_vmops_legacy_handler(ngx_http_request_t *r)
+{
+    if (!ngx_vmops_legacy_location(r)) {
         return NGX_DECLINED;
     }
 

@@ -1,8 +1,9 @@
 
 /*
  * GET /metrics: Prometheus' text (version 0.0.4).  Requests are counted in the
- * log phase, by the row of the route table that they are for: no label holds
- * what a client sent, or says which tenant it was.
+ * log phase, by the row of the route table that they are for, those of the
+ * legacy path as one: no label holds what a client sent, or says which tenant
+ * it was.
  */
 
 
@@ -69,6 +70,7 @@ static ngx_event_t  ngx_vmops_metrics_event;
 /* of each row: the first one of the same path and method, which stands for it;
    0: what is for none */
 static u_short      ngx_vmops_metrics_first[VMOPS_METRICS_ROUTES];
+static ngx_uint_t   ngx_vmops_metrics_legacy;      /* after all rows */
 static ngx_uint_t   ngx_vmops_metrics_n;
 
 
@@ -110,7 +112,7 @@ ngx_vmops_metrics_init(ngx_log_t *log)
 
     for (i = 1; (row = ngx_vmops_metrics_route(i)) != NULL; i++) {
 
-        if (i == VMOPS_METRICS_ROUTES) {
+        if (i == VMOPS_METRICS_ROUTES - 1) {
             ngx_log_error(NGX_LOG_ALERT, log, 0,
                           "more routes than VMOPS_METRICS_ROUTES");
             return NGX_ERROR;
@@ -129,7 +131,8 @@ ngx_vmops_metrics_init(ngx_log_t *log)
         ngx_vmops_metrics_first[i] = k;
     }
 
-    ngx_vmops_metrics_n = i;
+    ngx_vmops_metrics_legacy = i;
+    ngx_vmops_metrics_n = i + 1;
 
     w->metrics = vmops_metrics(w->conf->metrics);
 
@@ -187,11 +190,20 @@ ngx_vmops_metrics_log(ngx_http_request_t *r)
     m = ngx_vmops_worker.metrics;
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    if (m == NULL || r != r->main || clcf->handler != ngx_vmops_handler) {
+    if (m == NULL || r != r->main) {
         return NGX_OK;
     }
 
-    row = ngx_vmops_metrics_row(r);
+    if (clcf->handler == ngx_vmops_handler) {
+        row = ngx_vmops_metrics_row(r);
+
+    } else if (ngx_vmops_legacy_location(r)) {
+        row = ngx_vmops_metrics_legacy;
+
+    } else {
+        return NGX_OK;
+    }
+
     status = r->err_status ? r->err_status : r->headers_out.status;
 
     for (i = 0; ngx_vmops_statuses[i]; i++) {
@@ -319,7 +331,7 @@ ngx_vmops_metrics_labels(u_char *text, size_t size, ngx_uint_t i)
     ngx_uint_t                k;
     const ngx_vmops_route_t  *row;
 
-    row = i ? ngx_vmops_metrics_route(i) : NULL;
+    row = i && i < ngx_vmops_metrics_legacy ? ngx_vmops_metrics_route(i) : NULL;
 
     for (k = 0; ngx_vmops_metrics_methods[k].method; k++) {
         if (row && ngx_vmops_metrics_methods[k].method == row->method) {
@@ -328,7 +340,8 @@ ngx_vmops_metrics_labels(u_char *text, size_t size, ngx_uint_t i)
     }
 
     ngx_snprintf(text, size, "method=\"%s\",route=\"%s\"%Z",
-                 ngx_vmops_metrics_methods[k].name, row ? row->path : "none");
+                 ngx_vmops_metrics_methods[k].name,
+                 row ? row->path : i ? "/infra/*" : "none");
 }
 
 

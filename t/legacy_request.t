@@ -89,4 +89,12 @@ is_deeply [map { $_->[1] } grep { $_->[0] =~ /^cookie/i } @{ $seen->{lines} }],
     ['a=1'], 'a cookie of another';
 ok exists $seen->{headers}{'x-vmop'}, 'and what only looks a little like it';
 
+# and it is counted
+my $answered = qr/^vmops_requests_total\{method="any",route="\/infra\/\*",status="200"\} (\d+)$/m;
+my ($had) = $s->rest(GET => '/metrics')->{body} =~ $answered;
+seen($t->{token}, GET => '/a') for 1 .. 3;
+wait_for { ($s->rest(GET => '/metrics')->{body} =~ $answered)[0] == $had + 3 } 5,
+    'three more to be counted';
+pass 'each request is counted';
+
 done_testing;
