@@ -217,7 +217,8 @@ ngx_vmops_draw_info(vmops_jw_t *w)
         "Times are RFC 3339 in UTC. Unknown members of a request are refused. "
         "HEAD is answered wherever GET is. What is not one of these calls is "
         "404, a method that a path does not have 405, and what nginx itself "
-        "refuses is a problem, too.");
+        "refuses is a problem, too. What is below /infra is a legacy backend's "
+        "own, where there is one.");
     vmops_jw_obj_end(w);
 
     vmops_jw_key(w, "servers");

@@ -19,11 +19,36 @@ function Token.add(t, ms, hmac, list, actor)
     })
 end
 
+local function drop(t, member)
+    local hmac = string.match(member, ':(.*)')
+    Console.drop(t, hmac)
+    redis.call('DEL', K.token(t, hmac))
+    redis.call('ZREM', K.tokens(t), member)
+end
+
+-- Is there room for one more?  Expired ones make it.
+local function room(t, ms)
+    local index = K.tokens(t)
+    if redis.call('ZCARD', index) < LIMIT.TOKENS_PER_TENANT then
+        return true
+    end
+    for _, member in ipairs(redis.call('ZRANGE', index, 0, -1)) do
+        local ends = fields(K.token(t, string.match(member, ':(.*)')),
+                            'expires_at')
+        if ends ~= '' and num(ends) <= ms then
+            drop(t, member)
+        end
+    end
+    return redis.call('ZCARD', index) < LIMIT.TOKENS_PER_TENANT
+end
+
 function F.token_add(t, a)
-    if redis.call('ZCARD', K.tokens(t)) >= LIMIT.TOKENS_PER_TENANT then
+    local ms = now()
+    -- an administrator's is for an owner who cannot make any
+    if not room(t, ms) and not string.find(a.actor, '^platform:') then
         return { 'conflict' }
     end
-    Token.add(t, now(), a.hmac, {
+    Token.add(t, ms, a.hmac, {
         'token_id', a.token_id, 'role', a.role, 'name', a.name,
         'subject', a.subject, 'expires_at', a.expires_at, 'mac', a.mac,
     }, a.actor)
@@ -46,10 +71,7 @@ function F.token_delete(t, a)
         return { 'not_found' }
     end
     for _, member in ipairs(members) do
-        local hmac = string.match(member, ':(.*)')
-        Console.drop(t, hmac)
-        redis.call('DEL', K.token(t, hmac))
-        redis.call('ZREM', K.tokens(t), member)
+        drop(t, member)
     end
     Events.audit(t, now(), 'token.deleted', a.actor, a.token_id)
     return { 'OK' }
