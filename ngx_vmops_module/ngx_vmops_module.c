@@ -13,6 +13,8 @@
 #include <sodium.h>
 
 
+static char *ngx_vmops_public_url_set(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_vmops_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_vmops_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_vmops_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -80,7 +82,7 @@ static ngx_command_t  ngx_vmops_commands[] = {
     /* vmops_public_url $scheme://$http_host; */
     { ngx_string("vmops_public_url"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_set_complex_value_slot,
+      ngx_vmops_public_url_set,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_vmops_loc_conf_t, public_url),
       NULL },
@@ -157,6 +159,45 @@ ngx_vmops_public_url(ngx_http_request_t *r, ngx_str_t *url)
     vlcf = ngx_http_get_module_loc_conf(r, ngx_vmops_module);
 
     return ngx_http_complex_value(r, vlcf->public_url, url);
+}
+
+
+/*
+ * What an agent signs and what a browser calls its origin begins with it, to
+ * the character: one "/" more at its end, and both are refused.
+ */
+
+static char *
+ngx_vmops_public_url_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    u_char     *p, *last, *host;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    p = value[1].data;
+    last = p + value[1].len;
+
+    host = ngx_strnstr(p, "://", last - p);
+
+    if (host == NULL) {
+        /* all of it may be a variable's */
+        host = p;
+
+    } else if (*p == '$' || ngx_strncmp(p, "https://", 8) == 0
+               || ngx_strncmp(p, "http://", 7) == 0)
+    {
+        host += sizeof("://") - 1;
+    }
+
+    if (host == last || (host == p && *p != '$')
+        || ngx_strlchr(host, last, '/'))
+    {
+        return "takes a scheme, a host and perhaps a port, like "
+               "https://vmops.example:8443, and nothing after it";
+    }
+
+    return ngx_http_set_complex_value_slot(cf, cmd, conf);
 }
 
 

@@ -57,7 +57,10 @@ my %of = (
     vmops_problem => { right => 'on',
         wrong => [['maybe', qr/it must be "on" or "off"/]] },
     vmops_public_url => { right => 'https://$host', once => 1,
-        wrong => [['https://$none', $UNKNOWN]] },
+        wrong => [['https://$none', $UNKNOWN],
+                  map { [$_, qr/takes a scheme, a host and perhaps a port/] }
+                  'https://$host/', 'https://vmops.example/api', 'vmops.example',
+                  'ftp://vmops.example', 'https://', '$scheme://$host/'] },
     vmops_redact => { right => 'on',
         wrong => [['maybe', qr/it must be "on" or "off"/]] },
     vmops_redis => { right => $redis, once => 1, wrong => \@redis },
