@@ -119,7 +119,7 @@ local function put(key, list)
 end
 
 -- Such pairs for an entry: what was removed is told, too
-local function told(list)
+local function nulled(list)
     local all = {}
     for i = 1, #list do
         all[i] = list[i] == '' and 'null' or list[i]

@@ -96,7 +96,7 @@ function F.flags_set(p, a)
     if #a.name_value > 0 then
         put(K.flags(p, a.cohort), a.name_value)
         Platform.audit(p, now(), 'flags.changed', a.actor, a.cohort,
-                       told(a.name_value))
+                       nulled(a.name_value))
     end
     return { 'OK', redis.call('HGETALL', K.flags(p, a.cohort)) }
 end

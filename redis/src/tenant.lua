@@ -43,7 +43,7 @@ function F.tenant_set(t, a)
     local before = fields(t, 'status')
     put(t, list)
     Events.audit(t, now(), 'tenant.changed', a.actor,
-                 string.match(t, '{(.*)}'), told(list))
+                 string.match(t, '{(.*)}'), nulled(list))
     local status = fields(t, 'status')
     if status ~= 'active' and before == 'active' then
         Events.wake(t, 'suspend')

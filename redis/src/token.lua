@@ -27,7 +27,7 @@ local function drop(t, member)
 end
 
 -- Is there room for one more?  Expired ones make it.
-local function room(t, ms)
+function Token.room(t, ms)
     local index = K.tokens(t)
     if redis.call('ZCARD', index) < LIMIT.TOKENS_PER_TENANT then
         return true
@@ -45,7 +45,7 @@ end
 function F.token_add(t, a)
     local ms = now()
     -- an administrator's is for an owner who cannot make any
-    if not room(t, ms) and not string.find(a.actor, '^platform:') then
+    if not Token.room(t, ms) and not string.find(a.actor, '^platform:') then
         return { 'conflict' }
     end
     Token.add(t, ms, a.hmac, {

@@ -68,7 +68,7 @@ function F.vm_set(t, a)
     end
     put(key, list)
     put(key, { 'mac', a.mac })
-    Events.audit(t, now(), 'vm.changed', a.actor, a.vm_uuid, told(list))
+    Events.audit(t, now(), 'vm.changed', a.actor, a.vm_uuid, nulled(list))
     return { 'OK', redis.call('HGETALL', key) }
 end
 
