@@ -326,7 +326,11 @@ ngx_vmops_legacy_cookies(ngx_str_t *value)
 
         if (to > value->data) {
             *to++ = ';';
-            *to++ = ' ';
+
+            /* there may have been no room for it in the line as it came */
+            if (to < p) {
+                *to++ = ' ';
+            }
         }
 
         to = ngx_movemem(to, p, next - p);

@@ -64,6 +64,12 @@ ok !exists $r->{headers}{'set-cookie'}, 'but no cookie';
 
 ($seen) = seen($t->{token}, GET => '/a', headers => { Cookie => "vmops=$session" });
 ok !exists $seen->{headers}{cookie}, 'a cookie of ours alone: none';
+($seen) = seen($t->{token}, GET => '/a', headers =>
+               { Cookie => ";a=1;b=2;vmops=$session;" . join(';', ('c') x 300),
+                 'X-Own' => 'kept' });
+is_deeply [split /; ?/, $seen->{headers}{cookie}], ['a=1', 'b=2', ('c') x 300],
+    'cookies without a space between them';
+is $seen->{headers}{'x-own'}, 'kept', 'and what comes after them';
 ($seen) = seen($t->{token}, POST => '/a', json => { a => 1 });
 is $seen->{body}, '{"a":1}', 'a body';
 ($seen) = seen($s->platform_token, GET => '/a',
