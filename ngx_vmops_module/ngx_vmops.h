@@ -48,6 +48,7 @@ typedef struct ngx_vmops_operation_s  ngx_vmops_operation_t;
 typedef struct ngx_vmops_entry_s      ngx_vmops_entry_t;
 typedef struct ngx_vmops_stream_s     ngx_vmops_stream_t;
 typedef struct ngx_vmops_command_s    ngx_vmops_command_t;
+typedef struct ngx_vmops_writer_s     ngx_vmops_writer_t;
 
 
 /* configuration */
@@ -221,6 +222,7 @@ struct ngx_vmops_op_s {
 
     ngx_vmops_stream_t        *stream;         /* what listens for events */
     ngx_vmops_command_t       *command;        /* to be shown */
+    ngx_vmops_writer_t        *writer;         /* of page after page */
     void                      *data;           /* the resource's own */
 
     ngx_vmops_step_pt          admitted;       /* NULL: the route's handler */

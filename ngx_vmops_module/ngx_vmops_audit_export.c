@@ -9,21 +9,16 @@
 
 #include "ngx_vmops_audit.h"
 #include "ngx_vmops_routes.h"
+#include "ngx_vmops_writer.h"
 
 
 typedef struct {
+    ngx_vmops_writer_t       writer;
     ngx_vmops_audit_at_t     at;
     uint64_t                 end;          /* the last entry of the export */
-    ngx_pool_t              *pool;         /* of the page being written */
-    ngx_chain_t             *free;
-    ngx_chain_t             *busy;
-
-    unsigned                 started:1;    /* the header is sent */
-    unsigned                 last:1;       /* what is written ends it */
 } ngx_vmops_export_t;
 
 
-static void ngx_vmops_export_forget(void *data);
 static void ngx_vmops_export_next(ngx_vmops_op_t *op);
 static void ngx_vmops_export_refused(ngx_vmops_op_t *op, ngx_int_t verdict);
 static void ngx_vmops_export_read(ngx_vmops_op_t *op);
@@ -34,46 +29,27 @@ static void ngx_vmops_export_begin(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply, ngx_vmops_audit_at_t *at);
 static void ngx_vmops_export_seals(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *seals, ngx_uint_t *i, uint64_t upto);
-static ngx_int_t ngx_vmops_export_start(ngx_vmops_op_t *op);
-static void ngx_vmops_export_write(ngx_vmops_op_t *op, vmops_span_t text);
-static void ngx_vmops_export_written(ngx_vmops_op_t *op, ngx_int_t rc);
-static void ngx_vmops_export_write_handler(ngx_http_request_t *r);
 
 
 void
 ngx_vmops_audit_export(ngx_vmops_op_t *op)
 {
-    ngx_pool_cleanup_t  *cln;
     ngx_vmops_export_t  *ex;
 
     ex = ngx_pcalloc(op->request->pool, sizeof(ngx_vmops_export_t));
-    cln = ngx_pool_cleanup_add(op->request->pool, 0);
 
-    if (ex == NULL || cln == NULL) {
+    if (ex == NULL || ngx_vmops_writer_init(op, &ex->writer) != NGX_OK) {
         ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
         return;
     }
 
-    cln->handler = ngx_vmops_export_forget;
-    cln->data = ex;
+    ex->writer.type = "application/x-ndjson";
+    ex->writer.slow = "its export";
+    ex->writer.next = ngx_vmops_export_next;
 
     op->data = ex;
 
     ngx_vmops_export_read(op);
-}
-
-
-/* with the request: what it wrote may be on its way until then */
-
-static void
-ngx_vmops_export_forget(void *data)
-{
-    ngx_vmops_export_t *ex = data;
-
-    if (ex->pool) {
-        ngx_destroy_pool(ex->pool);
-        ex->pool = NULL;
-    }
 }
 
 
@@ -122,7 +98,7 @@ ngx_vmops_export_page(ngx_vmops_op_t *op, redisReply *reply)
 
     vmops_span_t  text;
 
-    if (ex->started
+    if (ex->writer.started
         && (uint64_t) ngx_vmops_item_int(reply, 5) > ex->at.n)
     {
         ngx_log_error(NGX_LOG_INFO, op->request->connection->log, 0,
@@ -131,18 +107,16 @@ ngx_vmops_export_page(ngx_vmops_op_t *op, redisReply *reply)
         return;
     }
 
-    ex->pool = ngx_create_pool(2048, op->request->connection->log);
-
-    if (ex->pool == NULL
-        || ngx_vmops_draw(ex->pool, op, ngx_vmops_export_draw, reply, &text)
+    if (ngx_vmops_writer_page(op) != NGX_OK
+        || ngx_vmops_draw(ex->writer.pool, op, ngx_vmops_export_draw, reply,
+                          &text)
            != NGX_OK)
     {
-        ngx_vmops_finish(op, ex->started ? NGX_ERROR
-                                         : NGX_HTTP_INTERNAL_SERVER_ERROR);
+        ngx_vmops_write_failed(op);
         return;
     }
 
-    ngx_vmops_export_write(op, text);
+    ngx_vmops_write(op, text);
 }
 
 
@@ -171,7 +145,7 @@ ngx_vmops_export_draw(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *reply)
     seals = ngx_vmops_item(reply, 2);
     next = ngx_vmops_item_text(reply, 3);
 
-    if (!ex->started) {
+    if (!ex->writer.started) {
         ngx_vmops_export_begin(op, w, reply, &at);
 
         /* the seal it begins with is in the first line */
@@ -216,7 +190,7 @@ ngx_vmops_export_draw(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *reply)
 
     if (!w->bad && !w->buf.overflow) {
         ex->at = at;
-        ex->last = last;
+        ex->writer.last = last;
     }
 }
 
@@ -276,145 +250,4 @@ ngx_vmops_export_seals(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *seals,
 
         vmops_audit_write(w, &line);
     }
-}
-
-
-/* NGX_DONE: the step has been ended */
-
-static ngx_int_t
-ngx_vmops_export_start(ngx_vmops_op_t *op)
-{
-    ngx_vmops_export_t *ex = op->data;
-
-    ngx_int_t            rc;
-    ngx_http_request_t  *r;
-
-    r = op->request;
-
-    if (ngx_vmops_headers(op, NGX_HTTP_OK, "application/x-ndjson") != NGX_OK) {
-        ngx_vmops_finish(op, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return NGX_DONE;
-    }
-
-    ex->started = 1;
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        ngx_vmops_finish(op, rc);
-        return NGX_DONE;
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_vmops_export_write(ngx_vmops_op_t *op, vmops_span_t text)
-{
-    ngx_vmops_export_t *ex = op->data;
-
-    ngx_buf_t           *b;
-    ngx_int_t            rc;
-    ngx_chain_t         *out;
-    ngx_http_request_t  *r;
-
-    if (!ex->started && ngx_vmops_export_start(op) != NGX_OK) {
-        return;
-    }
-
-    r = op->request;
-
-    out = ngx_chain_get_free_buf(r->pool, &ex->free);
-    if (out == NULL) {
-        ngx_vmops_finish(op, NGX_ERROR);
-        return;
-    }
-
-    b = out->buf;
-
-    ngx_memzero(b, sizeof(ngx_buf_t));
-
-    b->tag = (ngx_buf_tag_t) &ngx_vmops_module;
-    b->pos = (u_char *) text.p;
-    b->last = b->pos + text.n;
-    b->memory = text.n != 0;
-    b->flush = 1;
-    b->last_buf = ex->last;
-    b->last_in_chain = ex->last;
-
-    rc = ngx_http_output_filter(r, out);
-
-    if (ex->last) {
-        ngx_vmops_finish(op, rc);
-        return;
-    }
-
-    ngx_chain_update_chains(r->pool, &ex->free, &ex->busy, &out, b->tag);
-
-    ngx_vmops_export_written(op, rc);
-}
-
-
-static void
-ngx_vmops_export_written(ngx_vmops_op_t *op, ngx_int_t rc)
-{
-    ngx_vmops_export_t *ex = op->data;
-
-    ngx_event_t               *wev;
-    ngx_http_request_t        *r;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    r = op->request;
-    wev = r->connection->write;
-
-    if (rc == NGX_ERROR) {
-        ngx_vmops_finish(op, NGX_ERROR);
-        return;
-    }
-
-    if (rc == NGX_AGAIN) {
-        clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-        r->write_event_handler = ngx_vmops_export_write_handler;
-
-        if (!wev->delayed) {
-            ngx_add_timer(wev, clcf->send_timeout);
-        }
-
-        if (ngx_handle_write_event(wev, clcf->send_lowat) != NGX_OK) {
-            ngx_vmops_finish(op, NGX_ERROR);
-        }
-
-        return;
-    }
-
-    r->write_event_handler = ngx_http_request_empty_handler;
-
-    if (wev->timer_set) {
-        ngx_del_timer(wev);
-    }
-
-    ngx_vmops_export_forget(ex);
-    ngx_vmops_export_next(op);
-}
-
-
-static void
-ngx_vmops_export_write_handler(ngx_http_request_t *r)
-{
-    ngx_vmops_op_t  *op;
-
-    op = ngx_http_get_module_ctx(r, ngx_vmops_module);
-
-    if (r->connection->write->timedout) {
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, NGX_ETIMEDOUT,
-                      "a client does not read its export");
-
-        r->connection->timedout = 1;
-        ngx_vmops_finish(op, NGX_HTTP_REQUEST_TIME_OUT);
-        return;
-    }
-
-    ngx_vmops_export_written(op, ngx_http_output_filter(r, NULL));
 }

@@ -11,7 +11,27 @@
 
 
 #include "ngx_vmops_routes.h"
-#include "ngx_vmops_sse.h"
+#include "ngx_vmops_commands.h"
+#include "ngx_vmops_events.h"
+#include "ngx_vmops_live.h"
+#include "ngx_vmops_writer.h"
+
+
+typedef struct {
+    ngx_vmops_stream_t       stream;
+    ngx_vmops_command_t      command;      /* id empty: the tenant's stream */
+    ngx_vmops_writer_t       writer;
+    ngx_msec_t               said;         /* when something was written */
+
+    ngx_vmops_event_id_t     after;        /* the client has all up to it */
+    ngx_vmops_event_id_t     floor;        /* the oldest that is to be kept */
+
+    unsigned                 resumed:1;    /* by Last-Event-ID */
+    unsigned                 from_now:1;   /* after is not known yet */
+    unsigned                 final:1;      /* the command had ended before */
+    unsigned                 behind:1;     /* there may be more to read */
+    unsigned                 tell:1;       /* where the command stands */
+} ngx_vmops_sse_t;
 
 
 static ngx_vmops_sse_t *ngx_vmops_sse_create(ngx_vmops_op_t *op);
@@ -20,6 +40,7 @@ static void ngx_vmops_sse_ready(ngx_vmops_op_t *op);
 static void ngx_vmops_sse_message(ngx_vmops_op_t *op, vmops_span_t message);
 static void ngx_vmops_sse_end(ngx_vmops_op_t *op, ngx_vmops_end_e why);
 static void ngx_vmops_sse_close(ngx_vmops_op_t *op);
+static void ngx_vmops_sse_pump(ngx_vmops_op_t *op);
 static ngx_int_t ngx_vmops_sse_refused(ngx_vmops_op_t *op, ngx_int_t code,
     redisReply *reply);
 static void ngx_vmops_sse_read(ngx_vmops_op_t *op, redisReply *reply);
@@ -35,8 +56,10 @@ static void ngx_vmops_sse_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *entries);
 static ngx_uint_t ngx_vmops_sse_mine(ngx_vmops_sse_t *sse, redisReply *event);
 static void ngx_vmops_sse_at(ngx_vmops_sse_t *sse, ngx_vmops_event_id_t id);
+static ngx_int_t ngx_vmops_sse_page(ngx_vmops_op_t *op);
 static void ngx_vmops_sse_send(ngx_vmops_op_t *op, ngx_vmops_draw_pt draw,
     redisReply *reply);
+static void ngx_vmops_sse_write(ngx_vmops_op_t *op, vmops_span_t text);
 
 
 static const char  ngx_vmops_sse_comment[] = ":\n\n";
@@ -87,21 +110,20 @@ ngx_vmops_command_events(ngx_vmops_op_t *op)
 static ngx_vmops_sse_t *
 ngx_vmops_sse_create(ngx_vmops_op_t *op)
 {
-    ngx_int_t            rc;
-    vmops_span_t         id;
-    ngx_vmops_sse_t     *sse;
-    ngx_pool_cleanup_t  *cln;
+    ngx_int_t         rc;
+    vmops_span_t      id;
+    ngx_vmops_sse_t  *sse;
 
     sse = ngx_pcalloc(op->request->pool, sizeof(ngx_vmops_sse_t));
-    cln = ngx_pool_cleanup_add(op->request->pool, 0);
 
-    if (sse == NULL || cln == NULL) {
+    if (sse == NULL || ngx_vmops_writer_init(op, &sse->writer) != NGX_OK) {
         ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
         return NULL;
     }
 
-    cln->handler = ngx_vmops_sse_forget;
-    cln->data = sse;
+    sse->writer.type = "text/event-stream";
+    sse->writer.slow = "its events";
+    sse->writer.next = ngx_vmops_sse_pump;
 
     /* an empty one says that nothing has been seen (HTML, 9.2.4) */
 
@@ -155,7 +177,7 @@ ngx_vmops_sse_known(ngx_vmops_op_t *op)
         }
     }
 
-    ngx_vmops_sse_forget(sse);
+    ngx_vmops_writer_forget(&sse->writer);
 
     ngx_vmops_live_open(op);
 }
@@ -168,7 +190,7 @@ ngx_vmops_sse_ready(ngx_vmops_op_t *op)
 
     sse->behind = 1;
 
-    if (!sse->started && !(sse->resumed && sse->final)) {
+    if (!sse->writer.started && !(sse->resumed && sse->final)) {
 
         /* the header goes out at once, whenever the first event comes */
 
@@ -205,7 +227,7 @@ ngx_vmops_sse_message(ngx_vmops_op_t *op, vmops_span_t message)
 
     /* nothing of ours was missed: others' events need not be read */
 
-    if (!sse->behind && op->call == NULL && !sse->writing
+    if (!sse->behind && op->call == NULL && !sse->writer.writing
         && ngx_vmops_event_parse(&event, id) == NGX_OK
         && ngx_vmops_event_older(sse->after, event))
     {
@@ -231,7 +253,7 @@ ngx_vmops_sse_end(ngx_vmops_op_t *op, ngx_vmops_end_e why)
 
     case NGX_VMOPS_END_PRINCIPAL:
 
-        if (sse->started) {
+        if (sse->writer.started) {
             ngx_vmops_sse_close(op);
 
         } else {
@@ -244,14 +266,14 @@ ngx_vmops_sse_end(ngx_vmops_op_t *op, ngx_vmops_end_e why)
         break;
     }
 
-    if (!sse->started) {
+    if (!sse->writer.started) {
         ngx_vmops_problem(op, VMOPS_PROBLEM_store_unavailable);
         return;
     }
 
     ngx_vmops_live_timer(op, VMOPS_SSE_COMMENT_MS);
 
-    if (op->call || sse->writing) {
+    if (op->call || sse->writer.writing) {
         return;
     }
 
@@ -271,14 +293,14 @@ ngx_vmops_sse_close(ngx_vmops_op_t *op)
 {
     ngx_vmops_sse_t *sse = op->data;
 
-    sse->last = 1;
+    sse->writer.last = 1;
     ngx_vmops_sse_write(op, vmops_span("", 0));
 }
 
 
 /* the next page, when there may be one and the one before is gone */
 
-void
+static void
 ngx_vmops_sse_pump(ngx_vmops_op_t *op)
 {
     ngx_vmops_sse_t *sse = op->data;
@@ -287,7 +309,7 @@ ngx_vmops_sse_pump(ngx_vmops_op_t *op)
     ngx_uint_t    n;
     vmops_span_t  after, limit;
 
-    if (op->call || sse->writing || !sse->behind) {
+    if (op->call || sse->writer.writing || !sse->behind) {
         return;
     }
 
@@ -329,7 +351,7 @@ ngx_vmops_sse_refused(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
 {
     ngx_vmops_sse_t *sse = op->data;
 
-    if (!sse->started) {
+    if (!sse->writer.started) {
         return NGX_DECLINED;
     }
 
@@ -339,7 +361,7 @@ ngx_vmops_sse_refused(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
         return NGX_OK;
     }
 
-    ngx_vmops_sse_forget(sse);
+    ngx_vmops_writer_forget(&sse->writer);
 
     sse->behind = 1;
     ngx_vmops_live_timer(op, VMOPS_LIVE_RETRY_MS);
@@ -420,7 +442,7 @@ ngx_vmops_sse_nothing(ngx_vmops_op_t *op)
 
     /* it has seen the end, and need not come again (HTML, 9.2.3) */
 
-    if (!sse->started) {
+    if (!sse->writer.started) {
         ngx_vmops_no_content(op, NULL);
         return;
     }
@@ -465,7 +487,7 @@ ngx_vmops_sse_state(ngx_vmops_op_t *op)
     ngx_vmops_sse_t *sse = op->data;
 
     sse->tell = 0;
-    sse->last = sse->command.final;
+    sse->writer.last = sse->command.final;
 
     ngx_vmops_sse_send(op, ngx_vmops_sse_state_draw, NULL);
 }
@@ -523,7 +545,7 @@ ngx_vmops_sse_draw(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *entries)
         ngx_vmops_sse_at(sse, id);
 
         if (sse->command.id.n == 0) {
-            ngx_vmops_event_change(sse->pool, w, id, event);
+            ngx_vmops_event_change(sse->writer.pool, w, id, event);
             continue;
         }
 
@@ -538,7 +560,7 @@ ngx_vmops_sse_draw(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *entries)
             return;
         }
 
-        ngx_vmops_event_command(sse->pool, w, id, event);
+        ngx_vmops_event_command(sse->writer.pool, w, id, event);
     }
 }
 
@@ -562,6 +584,21 @@ ngx_vmops_sse_at(ngx_vmops_sse_t *sse, ngx_vmops_event_id_t id)
 }
 
 
+static ngx_int_t
+ngx_vmops_sse_page(ngx_vmops_op_t *op)
+{
+    ngx_vmops_sse_t *sse = op->data;
+
+    if (ngx_vmops_writer_page(op) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    sse->command.pool = sse->writer.pool;
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_vmops_sse_send(ngx_vmops_op_t *op, ngx_vmops_draw_pt draw,
     redisReply *reply)
@@ -571,19 +608,40 @@ ngx_vmops_sse_send(ngx_vmops_op_t *op, ngx_vmops_draw_pt draw,
     vmops_span_t  text;
 
     if (ngx_vmops_sse_page(op) != NGX_OK
-        || ngx_vmops_draw(sse->pool, op, draw, reply, &text) != NGX_OK)
+        || ngx_vmops_draw(sse->writer.pool, op, draw, reply, &text) != NGX_OK)
     {
-        ngx_vmops_finish(op, sse->started ? NGX_ERROR
-                                          : NGX_HTTP_INTERNAL_SERVER_ERROR);
+        ngx_vmops_write_failed(op);
         return;
     }
 
     if (text.n == 0) {
         /* all were of others */
-        ngx_vmops_sse_forget(sse);
+        ngx_vmops_writer_forget(&sse->writer);
         ngx_vmops_sse_pump(op);
         return;
     }
 
     ngx_vmops_sse_write(op, text);
+}
+
+
+static void
+ngx_vmops_sse_write(ngx_vmops_op_t *op, vmops_span_t text)
+{
+    ngx_vmops_sse_t *sse = op->data;
+
+    if (!sse->writer.started) {
+
+        /* proxies are asked to hold nothing back */
+
+        ngx_vmops_header(op, "X-Accel-Buffering", vmops_span_str("no"));
+
+        if (sse->stream.open) {
+            ngx_vmops_live_timer(op, VMOPS_SSE_COMMENT_MS);
+        }
+    }
+
+    sse->said = ngx_current_msec;
+
+    ngx_vmops_write(op, text);
 }
