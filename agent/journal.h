@@ -16,7 +16,6 @@
 
 #define JOURNAL_KEPT_MS   (30ull * 86400 * 1000)
 #define JOURNAL_KEPT      10000
-#define JOURNAL_UPID_MAX  255
 #define JOURNAL_DOUBT_MS  10000
 #define JOURNAL_SURE_MS   (3600ull * 1000)
 

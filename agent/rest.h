@@ -1,7 +1,7 @@
 
 /*
- * Calls of the control plane's REST API (docs/rest-api.md): POST with a JSON
- * body, signed as RFC 9421 says when an identity is given.
+ * Calls of the control plane's REST API: POST with a JSON body, signed as RFC
+ * 9421 says when an identity is given.
  */
 
 #ifndef VMOPS_REST_H

@@ -123,13 +123,6 @@ vmops_service_find(vmops_span_t name)
 
 
 int
-vmops_family_find(vmops_span_t name)
-{
-    return number_of(services, name);
-}
-
-
-int
 vmops_kind_find(vmops_span_t name)
 {
     return number_of(kinds, name);

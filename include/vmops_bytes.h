@@ -111,8 +111,6 @@ int vmops_b64u_decode_exact(uint8_t *dst, size_t n, vmops_span_t text);
 
 /* RFC 4648 section 4 with padding, canonical only: RFC 9421, RFC 6455. */
 
-#define VMOPS_B64_LEN(n)  (((n) + 2) / 3 * 4)
-
 size_t vmops_b64_encode(char *dst, const void *src, size_t n);
 int vmops_b64_decode(uint8_t *dst, size_t cap, size_t *len, vmops_span_t text);
 

@@ -1,6 +1,6 @@
 /*
  * JSON: a strict reader into a tree, table-driven checks of shape, and a
- * bounded writer (RFC 8259; docs/architecture.md, "yajl's event parser").
+ * bounded writer (RFC 8259).
  *
  * All memory is the caller's arena; yajl itself works inside it, too.
  */

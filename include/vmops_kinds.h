@@ -98,7 +98,6 @@ const char *vmops_guest_name(unsigned guest);
 /* Numbers for names; -1 for an unknown name. */
 
 int vmops_service_find(vmops_span_t name);
-int vmops_family_find(vmops_span_t name);
 int vmops_kind_find(vmops_span_t name);
 int vmops_class_find(vmops_span_t name);
 int vmops_guest_find(vmops_span_t name);

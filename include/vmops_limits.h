@@ -9,14 +9,13 @@
 #ifndef VMOPS_LIMITS_H
 #define VMOPS_LIMITS_H
 
-/* REST requests (docs/rest-api.md) */
+/* REST requests */
 
 #define VMOPS_BODY_MAX                65536
 #define VMOPS_PARAMS_MAX              32768   /* `params`, re-serialised */
 #define VMOPS_LABELS_MAX              32      /* members of `labels` */
 #define VMOPS_LABEL_KEY_MAX           63
 #define VMOPS_LABEL_VALUE_MAX         255
-#define VMOPS_SETTINGS_MAX            65536   /* infra_settings_public */
 #define VMOPS_TARGET_URI_MAX          2048    /* RFC 9421 @target-uri */
 #define VMOPS_BEARER_MAX              256
 #define VMOPS_IDEMPOTENCY_KEY_MAX     128     /* visible ASCII */
@@ -27,7 +26,6 @@
 #define VMOPS_SSE_COMMENT_MS          15000
 #define VMOPS_SSE_QUEUE_MAX           262144  /* unsent bytes of one stream */
 #define VMOPS_PRINCIPAL_CACHE_MS      1000
-#define VMOPS_PRINCIPAL_END_MS        2000    /* revoked: streams end within */
 #define VMOPS_ERRORS_MAX              8       /* errors[] of one problem */
 
 /* what a REST worker holds */
@@ -39,7 +37,7 @@
 #define VMOPS_LIVE_RETRY_MS           1000    /* the store did not answer */
 #define VMOPS_SSE_PAGE                64      /* events of one write */
 
-/* the legacy path and vmops_redact (docs/security.md, Redaction) */
+/* the legacy path and vmops_redact (docs/legacy.md) */
 
 #define VMOPS_REDACT_DEPTH_MAX        64
 #define VMOPS_REDACT_STRING_MAX       65536   /* as it came, quotes included:
@@ -80,7 +78,7 @@
 #define VMOPS_JSON_POINTER_MAX        255
 #define VMOPS_JSON_NUMBER_MAX         64      /* characters of one number */
 
-/* secret envelope (docs/security.md) */
+/* secret envelope (docs/protocol.md) */
 
 #define VMOPS_AAD_META_MAX            1024
 #define VMOPS_SECRET_PLAINTEXT_MAX    16384   /* padded */
@@ -92,7 +90,7 @@
 #define VMOPS_SECRET_OLD_KEPT_S       86400   /* old ciphertext, rotated */
 #define VMOPS_SECRETS_PER_TENANT      10000
 
-/* pairing, identity, RFC 9421 (docs/security.md) */
+/* pairing, identity, RFC 9421 (docs/protocol.md) */
 
 #define VMOPS_PAIRING_S               600
 #define VMOPS_PAIRING_TRIES           5
@@ -103,7 +101,7 @@
 #define VMOPS_EPOCH_TAKEOVER_S        600
 #define VMOPS_EPOCH_TAKEOVER_PING_MS  2000    /* the displaced must answer */
 
-/* tokens and sessions (docs/security.md) */
+/* tokens and sessions (docs/principals.md) */
 
 #define VMOPS_TOKEN_SECRET            43      /* base62 characters, 256 bits */
 #define VMOPS_TOKEN_CRC               6
@@ -116,7 +114,7 @@
 #define VMOPS_TOKENS_PER_TENANT       1000
 #define VMOPS_SESSIONS_PER_TOKEN      100     /* the oldest ends */
 
-/* agent channel (docs/agent-channel.md) */
+/* agent channel (docs/protocol.md) */
 
 #define VMOPS_WS_FRAME_MAX            65536
 #define VMOPS_WS_MESSAGE_MAX          262144
@@ -139,7 +137,6 @@
 #define VMOPS_STATUS_EVERY_S          60
 #define VMOPS_BYE_PAUSE_MAX_MS        300000  /* unsigned bye */
 #define VMOPS_SUSPENDED_PAUSE_MS      300000
-#define VMOPS_SEND_MS                 30000   /* a write without progress */
 
 #define VMOPS_CMD_PAYLOAD_MAX         49152
 #define VMOPS_RESULT_PAYLOAD_MAX      49152
@@ -153,13 +150,12 @@
 #define VMOPS_HOST_HEADER_MAX         255     /* `host` of T: one length byte */
 #define VMOPS_CMD_SECRETS_MAX         2       /* the action's own, its via */
 
-/* commands (docs/rest-api.md, docs/agent-channel.md) */
+/* commands (docs/protocol.md) */
 
 #define VMOPS_TIMEOUT_MIN_S           1
 #define VMOPS_TIMEOUT_MAX_S           3600
 #define VMOPS_TIMEOUT_DEFAULT_S       120
 #define VMOPS_DISPATCH_MS             10000   /* queued and not sent */
-#define VMOPS_FINISH_GRACE_MS         5000    /* final at deadline + this */
 #define VMOPS_IDEMPOTENCY_S           86400
 #define VMOPS_COMMANDS_OPEN_MAX       1000    /* per tenant, by default */
 #define VMOPS_COMMANDS_FINISHED_MAX   10000   /* kept per tenant */
@@ -191,7 +187,7 @@
 #define VMOPS_REDIS_PING_MS           5000    /* silence of a subscriber */
 #define VMOPS_REDIS_KEY_MAX           512
 
-/* common/ngx: the beat (docs/data-model.md) */
+/* common/ngx: the beat */
 
 #define VMOPS_BEAT_MS                 1000
 #define VMOPS_BEAT_DEADLINE_MS        900
@@ -217,7 +213,6 @@
 #define VMOPS_REVOKE_AGAIN_MAX        1024    /* of a worker at once */
 #define VMOPS_EVENTS_MAX              100000
 #define VMOPS_EVENTS_UNSEALED_MAX     200000  /* where nobody seals them */
-#define VMOPS_RECORD_FIELD_MAX        4096    /* one field under a MAC */
 
 /*
  * the audit (docs/audit.md): sealed within 2 s.  A worker that dies with the
@@ -251,7 +246,7 @@
 #define VMOPS_SCAN_MAX                1000    /* looked at for one page */
 #define VMOPS_TRIM_MAX                4       /* old commands per call */
 
-/* the agent (docs/agent.md) */
+/* the agent */
 
 #define VMOPS_AGENT_HTTP_MAX          1048576 /* an answer of Proxmox, … */
 #define VMOPS_AGENT_CONNECT_MS        10000

@@ -1,6 +1,6 @@
 /*
  * Masks secrets in JSON while it streams, in memory of fixed size
- * (docs/security.md, Redaction).
+ * (docs/legacy.md).
  *
  * The value of a member with a secret's name is replaced by "[redacted]",
  * whatever it is: text, number, null, all of an object or an array.  So is

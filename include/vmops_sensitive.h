@@ -1,6 +1,6 @@
 /*
- * What looks like a secret: names of members, and strings
- * (docs/security.md, Redaction; the list is vmops_sensitive.def).
+ * What looks like a secret: names of members, and strings (docs/legacy.md; the
+ * list is vmops_sensitive.def).
  */
 
 #ifndef VMOPS_SENSITIVE_H

@@ -1,7 +1,7 @@
 
 /*
  * Results of commands that the store does not know any more: a fail-over may
- * have lost its last second (docs/architecture.md).  An agent that comes back
+ * have lost its last second (docs/protocol.md).  An agent that comes back
  * sends its results with their orders.  An order that this server has signed
  * says all that is needed to make the command's record again.
  */

@@ -2,10 +2,9 @@
 /*
  * Who is connected to this worker: tenants, their wake channels, their agents.
  *
- * The order is fixed (docs/architecture.md): the channel is confirmed, then
- * presence is written, then the queue is read; so nothing falls in between.  It
- * starts again when the channel was lost, and when the beat has a new
- * incarnation.
+ * The order is fixed: the channel is confirmed, then presence is written, then
+ * the queue is read; so nothing falls in between.  It starts again when the
+ * channel was lost, and when the beat has a new incarnation.
  */
 
 

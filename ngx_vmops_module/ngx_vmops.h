@@ -1,6 +1,6 @@
 
 /*
- * ngx_vmops_module: the REST API (docs/rest-api.md).
+ * ngx_vmops_module: the REST API.
  *
  * The way of a request, one file a step: request (lifetime, body) -> routes
  * (the table) -> auth, principal (who) -> a file per resource -> store (a Redis

@@ -1,7 +1,7 @@
 
 /*
  * vmops_redact: masks secrets in the JSON of an answer while it streams
- * (docs/security.md, Redaction; the scanner is vmops_redact.h).
+ * (docs/legacy.md; the scanner is vmops_redact.h).
  *
  * An answer's header waits for the first buffer of its body: what is no JSON
  * is a 502 until then, and breaks off after it.  The request is asked plainly:

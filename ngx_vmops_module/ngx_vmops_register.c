@@ -1,8 +1,8 @@
 
 /*
  * POST /agents/register: nobody's call, but for the code and the signature
- * (docs/security.md, "Pairing and the agent's identity").  Whatever is wrong
- * with the code has one answer, and counts against the address.
+ * (docs/protocol.md, Pairing).  Whatever is wrong with the code has one answer,
+ * and counts against the address.
  */
 
 

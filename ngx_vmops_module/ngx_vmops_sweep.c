@@ -1,6 +1,6 @@
 
 /*
- * The sweep of tenants with open commands (docs/data-model.md): workers share
+ * The sweep of tenants with open commands (redis/README.md): workers share
  * them by lease, and each is looked after every VMOPS_SWEEP_MS.  And: what
  * must not be lost by a fail-over of the store is done twice.
  */

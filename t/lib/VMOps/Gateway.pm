@@ -36,7 +36,7 @@ my ($TOP) = abs_path(__FILE__) =~ m{^(.*)/t/lib/VMOps/Gateway\.pm$};
 
 use constant { TENANT => 'acme', SECONDS => 10 };
 
-# the fields under each record's MAC (docs/security.md)
+# the fields under each record's MAC (include/vmops_records.def)
 my %FIELDS = (
     vm      => [qw(agent_id guest node vmid bot_id state)],
     binding => [qw(scope_type scope_id family secret_ref)],
@@ -221,14 +221,6 @@ sub intent_mac {
                @target{qw(vm endpoint task)}, blake2b_256($i->{params}),
                @$i{qw(pkind pkey subject role)})
         . pack('Q> Q> N N', @$i{qw(iat exp timeout_s)}, 0)));
-}
-
-# changes a record as one may who has the keys: with its MAC
-sub set_record {
-    my ($self, $type, $key, %change) = @_;
-    my %record = (@{ $self->admin('HGETALL', $key) }, %change);
-    $self->admin('HSET', $key, %change,
-                 mac => $self->record_mac($type, $key, \%record));
 }
 
 
