@@ -14,6 +14,7 @@
 
 #define NGX_VMOPS_ANSWERS_MAX   2
 #define NGX_VMOPS_PROBLEMS_MAX  12
+#define NGX_VMOPS_ROWS_MAX      2          /* of one path and method */
 
 
 /* X(tag, "what it is about") */
@@ -159,6 +160,21 @@ void ngx_vmops_schema_ref(vmops_jw_t *w, ngx_vmops_schema_e schema);
 
 /* what may stand for a {name} of a path */
 void ngx_vmops_capture_schema(vmops_jw_t *w, vmops_span_t name);
+
+
+/* the rows of one path and method, which differ in who may use them */
+
+typedef struct {
+    const ngx_vmops_route_t   *rows[NGX_VMOPS_ROWS_MAX];
+    ngx_uint_t                 n;
+    const vmops_action_t      *action;         /* NULL: it is of none */
+} ngx_vmops_call_t;
+
+
+/* answers (ngx_vmops_openapi_answers.c): "responses", and all their headers */
+
+void ngx_vmops_draw_answers(vmops_jw_t *w, ngx_vmops_call_t *call);
+void ngx_vmops_draw_headers(vmops_jw_t *w);
 
 
 /* the whole document, in memory of the pool; NGX_ERROR: logged */
