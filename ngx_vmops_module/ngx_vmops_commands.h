@@ -1,5 +1,5 @@
 
-/* commands as they are shown */
+/* commands: reading, drawing, and what of their records is kept */
 
 
 #ifndef _NGX_VMOPS_COMMANDS_H_INCLUDED_
@@ -51,6 +51,23 @@ void ngx_vmops_command_fetch(ngx_vmops_op_t *op);
 void ngx_vmops_command_told(ngx_vmops_op_t *op, redisReply *record,
     redisReply *agent);
 
+/* answers with op->command */
+void ngx_vmops_command_answer(ngx_vmops_op_t *op);
+
+/* ngx_vmops_command_draw.c */
+
+/* of command_get; the object is left open: the receipt is its last member */
+void ngx_vmops_command_open_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *reply);
+
+/* one that was just made: it has no log and no receipt yet */
+void ngx_vmops_command_new_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *record);
+
+/* in lists: without the log and the receipt, which are read one by one */
+void ngx_vmops_command_list_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *record);
+
 /* ngx_vmops_record.c */
 
 /* a new record as it is stored, where what was asked is one packed field */
@@ -58,13 +75,6 @@ redisReply *ngx_vmops_record_whole(ngx_pool_t *pool, redisReply *record);
 
 /* a copy of a flat array: a reply lasts no longer than its callback */
 redisReply *ngx_vmops_record_keep(ngx_pool_t *pool, redisReply *record);
-
-/* one that was just made: it has no log and no receipt yet */
-void ngx_vmops_command_new_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
-    redisReply *record);
-
-/* answers with op->command */
-void ngx_vmops_command_answer(ngx_vmops_op_t *op);
 
 
 #pragma GCC visibility pop

@@ -149,9 +149,9 @@ typedef struct {
 extern const ngx_vmops_schema_t  ngx_vmops_schemas[];
 
 /*
- * JSON Schema (2020-12) of an object with these fields.  Not NULL: the action
- * whose schema a field "params" has.  closed: no other members, and
- * those that are not optional are required.
+ * JSON Schema (2020-12) of an object with these fields and no others; those
+ * that are not optional are required.  action: whose schema a field "params"
+ * has, or NULL.
  */
 void ngx_vmops_schema_object(vmops_jw_t *w, const vmops_json_field_t *fields,
     size_t n, const vmops_action_t *action);
