@@ -494,15 +494,23 @@ ngx_agents_ws_beat_handler(void *data, vmops_beat_event_e event)
     {
         t = (ngx_agents_ws_tenant_t *) node;
 
-        /* a channel that is new to it: what is handed over has a new address */
-
-        if (t->orders) {
-            vmops_redis_unsubscribe(t->orders);
-            t->ordering = 0;
-            (void) ngx_agents_ws_subscribe_orders(t);
+        if (t->orders == NULL) {
+            continue;
         }
 
-        ngx_agents_ws_register_all(t);
+        /*
+         * What is handed over has a new address: agents are registered under
+         * it when the channel is confirmed, or it is heard by nobody.
+         */
+
+        vmops_redis_unsubscribe(t->orders);
+
+        t->ordering = 0;
+        t->subscribed = 0;
+
+        if (ngx_agents_ws_subscribe_orders(t) != NGX_OK) {
+            ngx_agents_ws_register_all(t);
+        }
     }
 
     ngx_agents_ws_register_pump();

@@ -39,4 +39,11 @@ isnt $now, $before, 'by another incarnation';
 is $g->agent_record->{gateway}, $now, 'which the agent is registered under';
 is $g->agent_record->{session}, $a->session, 'with the session it had';
 
+# at its new address it is handed what comes next, and woken for nothing
+
+my $wake = $g->functions->listen('wake');
+$id = $g->submit(live => $now);
+is $a->cmd(5)->{id}, $id, 'the next command';
+is_deeply [$g->functions->heard($wake)], [], 'is handed over';
+
 done_testing;
