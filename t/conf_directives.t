@@ -12,8 +12,6 @@ use VMOps;
 
 my $s = VMOps->stack;
 my $conf = VMOps::slurp($s->node->{conf});
-my ($nginx) = VMOps::slurp('/proc/' . $s->master . '/cmdline')
-    =~ /^nginx: master process (\S+)/;
 my $dir = tempdir('vmops-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
 my $keys = $s->dir . '/keys';
 my ($redis) = $conf =~ /^\s*vmops_redis\s+(.*?);$/m;
@@ -73,17 +71,6 @@ for my $text (map { VMOps::slurp($_) } glob VMOps::top() . '/ngx_*_module/*.c') 
         =~ /\{ ngx_string\("(\w+)"\),\s*(NGX_HTTP_[\w|\s]+),/g;
 }
 
-# what nginx -t says, or 'ok'
-sub test_of {
-    my ($text) = @_;
-    open my $fh, '>', "$dir/nginx.conf" or die;
-    print $fh $text;
-    close $fh or die;
-    my $run = run_command([$nginx, '-t', '-p', $s->dir, '-e', "$dir/error.log",
-                           '-c', "$dir/nginx.conf"]);
-    return $run->{exit} ? $run->{err} : 'ok';
-}
-
 # the configuration without the directive's own line, and with these in a block
 sub with_lines {
     my ($name, $block, @lines) = @_;
@@ -107,7 +94,7 @@ sub line_of {
 
 sub refused {
     my ($text, $line, $like, $what, $nth) = @_;
-    my $said = test_of($text);
+    my $said = $s->nginx_says($text);
     like $said, $like, $what;
     my $at = line_of($text, $line, $nth);
     like $said, qr/nginx\.conf:$at\b/, 'and where';
@@ -120,7 +107,8 @@ for my $name (sort keys %table) {
     my @blocks = ($flags =~ /MAIN_CONF/ ? 'http' : (),
                   $flags =~ /SRV_CONF/ ? 'server' : (),
                   $flags =~ /LOC_CONF/ ? 'location' : ());
-    is test_of(with_lines($name, $blocks[0], $right)), 'ok', "$name, as it should be";
+    is $s->nginx_says(with_lines($name, $blocks[0], $right)), 'ok',
+        "$name, as it should be";
 
     for my $block (qw(main http server location)) {
         next if grep { $_ eq $block } @blocks;
@@ -144,7 +132,8 @@ for my $name (sort keys %table) {
     for my $wrong (@{ $of->{wrong} // [] }) {
         my ($value, $why) = @$wrong;
         if ($why eq $UNKNOWN) {
-            like test_of(with_lines($name, $blocks[0], "$name $value;")), $why,
+            like $s->nginx_says(with_lines($name, $blocks[0], "$name $value;")),
+                $why,
                 "$name $value";
             next;
         }
@@ -160,10 +149,10 @@ for my $case (
     ['agents_ws_redis', qr/"agents_ws" needs "agents_ws_redis" and/],
     ['agents_ws_keys', qr/"agents_ws" needs "agents_ws_redis" and/]) {
     my ($name, $like) = @$case;
-    like test_of($conf =~ s/^\s*$name\s.*;$//mr), $like, "without $name";
+    like $s->nginx_says($conf =~ s/^\s*$name\s.*;$//mr), $like, "without $name";
 }
 for my $line ('keepalive_timeout 0;', 'post_action /x;') {
-    like test_of(with_lines('nothing', 'location', 'agents_ws;', $line)),
+    like $s->nginx_says(with_lines('nothing', 'location', 'agents_ws;', $line)),
         qr/"agents_ws" in location "\/a-test" works with neither/, $line;
 }
 

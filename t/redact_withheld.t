@@ -47,12 +47,7 @@ my $backend = VMOps::Backend->start(sub {
 my $to = $backend->address;
 
 my $s = VMOps->stack(tls => 1);
-my $conf = $s->node->{conf};
-my $text = VMOps::slurp($conf);
-$text =~ s/^(\s*listen .*)ssl;/$1ssl http2;/m or die 'no listen in it';
-open my $fh, '>', $conf or die;
-print $fh $text;
-close $fh or die;
+$s->speak_http2;
 $s->add_server_conf(<<"EOT");
 vmops_redact on;
 location /ws/buffered/ { proxy_pass http://$to/; }

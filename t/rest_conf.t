@@ -11,22 +11,8 @@ use VMOps;
 
 my $s = VMOps->stack;
 my $conf = VMOps::slurp($s->node->{conf});
-my $nginx = $conf =~ /load_module\s+(\S+)\/ngx_vmops_module\.so/
-    ? do { my ($bin) = VMOps::slurp("/proc/@{[$s->master]}/cmdline") =~
-           /^nginx: master process (\S+)/; $bin } : die;
 my $dir = tempdir('vmops-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
 my $keys = $s->dir . '/keys';
-
-# what nginx -t says of a changed configuration
-sub test_of {
-    my ($text) = @_;
-    open my $fh, '>', "$dir/nginx.conf" or die;
-    print $fh $text;
-    close $fh or die;
-    my $run = run_command([$nginx, '-t', '-p', $s->dir, '-e', "$dir/error.log",
-                           '-c', "$dir/nginx.conf"]);
-    return $run->{exit} ? $run->{err} : 'ok';
-}
 
 sub changed {
     my ($from, $to) = @_;
@@ -35,7 +21,7 @@ sub changed {
     return $text;
 }
 
-is test_of($conf), 'ok', 'the configuration of the stack is right';
+is $s->nginx_says($conf), 'ok', 'the configuration of the stack is right';
 
 my $keys_line = qr/^\s*vmops_keys\s.*$/m;
 my $redis_line = qr/^\s*vmops_redis\s.*$/m;
@@ -94,7 +80,7 @@ my @wrong = (
 );
 for my $case (@wrong) {
     my ($what, $text, $like) = @$case;
-    my $said = test_of($text);
+    my $said = $s->nginx_says($text);
     like $said, $like, $what;
     like $said, qr/\[emerg\]/, 'and nginx does not start with it';
 }
@@ -121,9 +107,9 @@ for my $name (qw(command mac pepper)) {
             chmod 0600, "$folder/$each.key";
         }
         my $text = changed($keys_line, "vmops_keys $folder;");
-        is test_of($text), 'ok', "$name.key as it should be";
+        is $s->nginx_says($text), 'ok', "$name.key as it should be";
         $spoil->("$folder/$name.key");
-        my $said = test_of($text);
+        my $said = $s->nginx_says($text);
         like $said, qr/\Q$folder\E\/$name\.key/, "$name.key, $what: named";
         like $said, $like, 'and why';
         unlike $said, qr/k{32}/, 'not what it holds';

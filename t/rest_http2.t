@@ -12,17 +12,11 @@ use VMOps;
 use VMOps::Rest;
 
 my $s = VMOps->stack(tls => 1);
-my $conf = $s->node->{conf};
-my $text = VMOps::slurp($conf);
-$text =~ s/^(\s*listen .*)ssl;/$1ssl http2;/m or die 'no listen in it';
-open my $fh, '>', $conf or die;
-print $fh $text;
-close $fh or die;
-$s->reload;
+$s->speak_http2;
 
 my $t = VMOps::Rest->new($s);
 my $dir = tempdir('vmops-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
-open $fh, '>', "$dir/owner" or die;
+open my $fh, '>', "$dir/owner" or die;
 print $fh 'Authorization: Bearer ' . $t->token . "\n";
 close $fh or die;
 

@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use Crypt::Checksum::CRC32 qw(crc32_data_int);
 use Crypt::Mac::BLAKE2b qw(blake2b);
 use Crypt::PRNG qw(random_bytes);
 use Digest::SHA qw(hmac_sha256);
@@ -36,21 +37,12 @@ sub mac {
 
 sub secret { join '', map { $letters[rand 62] } 1 .. 43 }
 
-sub crc32 {
-    my $crc = 0xffffffff;
-    for my $byte (unpack 'C*', $_[0]) {
-        $crc ^= $byte;
-        $crc = $crc & 1 ? ($crc >> 1) ^ 0xedb88320 : $crc >> 1 for 1 .. 8;
-    }
-    return $crc ^ 0xffffffff;
-}
-
 # what a client would show, of somebody who was never there
 sub made_up {
     my ($kind) = @_;
     return 'acme.' . secret() if $kind eq 'sessions';
     my $text = 'vmo_acme_' . secret();
-    my ($crc, $sum) = (crc32($text), '');
+    my ($crc, $sum) = (crc32_data_int($text), '');
     for (1 .. 6) { $sum = $letters[$crc % 62] . $sum; $crc = int($crc / 62) }
     return $text . $sum;
 }

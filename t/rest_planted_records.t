@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use Crypt::Checksum::CRC32 qw(crc32_data_int);
 use Digest::SHA qw(hmac_sha256);
 use MIME::Base64 qw(encode_base64url);
 
@@ -89,19 +90,10 @@ sub fake_token {
     my ($tenant) = @_;
     my @letters = (0 .. 9, 'A' .. 'Z', 'a' .. 'z');
     my $text = "vmo_${tenant}_" . join '', map { $letters[rand 62] } 1 .. 43;
-    my $crc = crc32($text);
+    my $crc = crc32_data_int($text);
     my $sum = '';
     for (1 .. 6) { $sum = $letters[$crc % 62] . $sum; $crc = int($crc / 62) }
     return $text . $sum;
-}
-
-sub crc32 {
-    my $crc = 0xffffffff;
-    for my $byte (unpack 'C*', $_[0]) {
-        $crc ^= $byte;
-        $crc = $crc & 1 ? ($crc >> 1) ^ 0xedb88320 : $crc >> 1 for 1 .. 8;
-    }
-    return $crc ^ 0xffffffff;
 }
 
 # an agent's keys

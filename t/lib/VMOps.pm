@@ -296,6 +296,28 @@ sub _add_conf {
     $self->reload;
 }
 
+# HTTP/2 on the first node's sockets, too (it has to have been started with tls)
+sub speak_http2 {
+    my ($self) = @_;
+    my $conf = $self->node->{conf};
+    my $text = slurp($conf);
+    $text =~ s/^(\s*listen .*)ssl;/$1ssl http2;/m or croak 'no listen in it';
+    write_conf($conf, $text);
+    $self->reload;
+}
+
+# What nginx -t says of a configuration in place of the first node's, or 'ok'.
+sub nginx_says {
+    my ($self, $text) = @_;
+    my ($nginx) = slurp('/proc/' . $self->master . '/cmdline')
+        =~ /^nginx: master process (\S+)/ or croak 'which nginx?';
+    my $dir = tempdir('vmops-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
+    write_conf("$dir/nginx.conf", $text);
+    my $run = run_command([$nginx, '-t', '-p', $self->dir, '-e', "$dir/error.log",
+                           '-c', "$dir/nginx.conf"]);
+    return $run->{exit} ? $run->{err} : 'ok';
+}
+
 # Also what a client did wrong is in the error log from now on: level info.
 sub log_details {
     my ($self) = @_;
@@ -307,6 +329,11 @@ sub log_details {
 sub _conf {
     my ($self, $node, $block, $name, $text) = @_;
     my $path = $node->{conf} =~ s/nginx\.conf$/$block.d\/$name.conf/r;
+    write_conf($path, $text);
+}
+
+sub write_conf {
+    my ($path, $text) = @_;
     open my $fh, '>', $path or die "cannot write $path: $!\n";
     print $fh $text;
     close $fh or die "cannot write $path: $!\n";
