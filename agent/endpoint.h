@@ -1,7 +1,7 @@
 
 /*
  * Where a secret may be sent, and what it may be used for: the part of an
- * envelope that is no secret (security.md, tags 0x0001, 0x0010 ... 0x0022).
+ * envelope that is no secret (tags 0x0001, 0x0010 ... 0x0022).
  */
 
 #ifndef VMOPS_ENDPOINT_H

@@ -2,7 +2,7 @@
 /*
  * The agent's log: JSON lines {"time","level","event",fields...}.  A call
  * takes an event's name and typed fields; there is no formatter for secrets
- * and none for free text of libraries or targets (security.md, Redaction).
+ * and none for free text of libraries or targets.
  */
 
 #ifndef VMOPS_LOG_H

@@ -1,7 +1,6 @@
 
 /*
- * What this agent does without asking: policy.json, changed only here
- * (security.md, Commands and results).
+ * What this agent does without asking: policy.json, changed only here.
  */
 
 #ifndef VMOPS_POLICY_H

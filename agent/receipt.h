@@ -1,7 +1,7 @@
 
 /*
  * The end of a command: its result, signed, in the journal and the outbox
- * (agent-channel.md, Payloads).
+ * (docs/protocol.md).
  */
 
 #ifndef VMOPS_RECEIPT_H

@@ -1,8 +1,8 @@
 
 /*
- * While a secret is open, nothing that leaves the agent may contain it
- * (security.md, Redaction): every outgoing frame and every log line is
- * searched for it in all forms a library or a target may have given it.
+ * While a secret is open, nothing that leaves the agent may contain it:
+ * every outgoing frame and every log line is searched for it in all forms a
+ * library or a target may have given it.
  */
 
 #ifndef VMOPS_REDACT_H

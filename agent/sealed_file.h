@@ -1,7 +1,6 @@
 
 /*
- * Files that only this installation can read (security.md, Keys on the
- * agent):
+ * Files that only this installation can read:
  *
  *     magic (8) || u8 wrap type || u16 length || wrapped key
  *     || nonce (24) || XChaCha20-Poly1305(key, content, AAD = all before)

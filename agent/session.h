@@ -1,6 +1,6 @@
 
 /*
- * The session with the gateway (agent-channel.md): connects, proves itself
+ * The session with the gateway (docs/protocol.md): connects, proves itself
  * and has the gateway prove itself, takes in commands, sends what they come
  * to; again and again until it is told to end.
  */

@@ -1,8 +1,8 @@
 
 /*
  * The vault: seals secrets for the server to keep, and opens what the server
- * gives back, if it is exactly what was sealed here (security.md, Secret
- * envelope v1).
+ * gives back, if it is exactly what was sealed here (docs/protocol.md,
+ * The secret envelope).
  */
 
 #ifndef VMOPS_VAULT_H

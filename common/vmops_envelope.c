@@ -83,7 +83,7 @@ head_is_valid(const vmops_envelope_head_t *head)
 }
 
 
-/* one of the lengths padding can give (security.md, Exact forms) */
+/* one of the lengths padding can give (docs/protocol.md) */
 
 static int
 padded_is_valid(size_t n)

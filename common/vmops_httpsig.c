@@ -1,5 +1,5 @@
 /*
- * HTTP message signatures (RFC 9421) in the one form of security.md.
+ * HTTP message signatures (RFC 9421) in the one form of docs/protocol.md.
  */
 
 #include <sodium.h>

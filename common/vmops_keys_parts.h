@@ -9,7 +9,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* A label with its one zero byte (security.md, Exact forms). */
+/* A label with its one zero byte (docs/protocol.md). */
 #define VMOPS_LABEL(lit)  { (const uint8_t *) (lit), sizeof(lit) }
 
 /* BLAKE2b of n bytes over the parts in a row; key NULL or 32 bytes. */

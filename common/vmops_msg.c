@@ -1,5 +1,5 @@
 /*
- * The agent channel's messages, by table (agent-channel.md).
+ * The agent channel's messages, by table (docs/protocol.md).
  */
 
 #include "vmops_codec.h"

@@ -1,5 +1,5 @@
 /*
- * The signed payloads: cmd, result, ctl (agent-channel.md, Payloads).
+ * The signed payloads: cmd, result, ctl (docs/protocol.md).
  */
 
 #include "vmops_codec.h"

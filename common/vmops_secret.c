@@ -1,6 +1,6 @@
 /*
  * The plaintext of a secret envelope: TLVs, their rules, padding
- * (security.md, "Secret envelope v1" and "Exact forms").
+ * (docs/protocol.md, The secret envelope).
  */
 
 #include <sodium.h>

@@ -101,7 +101,7 @@ vmops_register_verify(const uint8_t sig[VMOPS_SIG], const vmops_register_t *r)
 }
 
 
-/* T of agent-channel.md */
+/* T of docs/protocol.md */
 
 static void
 transcript(vmops_buf_t *b, const vmops_ws_auth_t *t)

@@ -1,6 +1,6 @@
 /*
  * The action catalogue of vmops_actions.def as a table: lookup, check of
- * `params`, and its JSON Schema (rest-api.md, VM operations).
+ * `params`, and its JSON Schema.
  */
 
 #ifndef VMOPS_ACTION_H

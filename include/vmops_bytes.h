@@ -25,7 +25,7 @@ typedef struct {
     size_t          n;
 } vmops_span_t;
 
-/* 16 bytes in the order of the hex digits (security.md, Exact forms). */
+/* 16 bytes in the order of the hex digits (docs/protocol.md). */
 
 typedef struct {
     uint8_t         b[16];
@@ -140,7 +140,7 @@ vmops_uuid_eq(const vmops_uuid_t *a, const vmops_uuid_t *b)
     return memcmp(a->b, b->b, 16) == 0;
 }
 
-/* `sec_` + the secret's id as 32 hex digits (rest-api.md, Secrets). */
+/* `sec_` + the secret's id as 32 hex digits. */
 
 int vmops_secret_ref_parse(vmops_uuid_t *u, vmops_span_t text);
 void vmops_secret_ref_format(char out[VMOPS_SECRET_REF_TEXT + 1],

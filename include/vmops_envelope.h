@@ -1,6 +1,6 @@
 /*
- * Secret envelope v1, alg `xc20p-blake2b-v1` (security.md, "Secret envelope
- * v1" and "Exact forms"; vectors: t/vectors/envelope-v1.json).
+ * Secret envelope v1, alg `xc20p-blake2b-v1` (docs/protocol.md, The secret
+ * envelope; vectors: t/vectors/envelope-v1.json).
  *
  * Only an agent seals and opens.  Plaintext stays in buffers of the caller,
  * which should come from sodium_malloc(); nothing here copies it elsewhere.

@@ -1,6 +1,6 @@
 /*
  * HTTP message signatures of agents' REST calls: RFC 9421 and RFC 9530 in
- * the one strict form of security.md ("Exact forms").
+ * the one strict form of docs/protocol.md.
  */
 
 #ifndef VMOPS_HTTPSIG_H

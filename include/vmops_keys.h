@@ -1,6 +1,6 @@
 /*
  * Names, keys, signatures and MACs: every label and every signed byte string
- * of security.md and agent-channel.md as one function.
+ * of docs/protocol.md as one function.
  *
  * Secret keys are libsodium's: Ed25519 secret keys have 64 bytes (seed and
  * public key; crypto_sign_seed_keypair makes them from a key file).  A
@@ -69,7 +69,7 @@ int vmops_register_verify(const uint8_t sig[VMOPS_SIG],
     const vmops_register_t *r) VMOPS_CHECKED;
 
 
-/* The socket's challenge and response (agent-channel.md). */
+/* The socket's challenge and response (docs/protocol.md). */
 
 #define VMOPS_CB_NONE          0
 #define VMOPS_CB_TLS_EXPORTER  1        /* RFC 9266 */
@@ -231,7 +231,7 @@ int vmops_intent_verify(vmops_span_t mac_text, const uint8_t key[32],
     const vmops_intent_t *i) VMOPS_CHECKED;
 
 
-/* The audit chain and its seals (security.md, Users). */
+/* The audit chain and its seals (docs/audit.md). */
 
 /* h = BLAKE2b-256("vmops-audit-v1\0" || previous || u64 n || u64 ms ||
  * u32 length || entry); the first previous is 32 zero bytes */

@@ -1,6 +1,6 @@
 /*
  * The small vocabularies everything shares: services, secret kinds, their
- * families, action classes and scopes (security.md, rest-api.md).
+ * families, action classes and scopes.
  */
 
 #ifndef VMOPS_KINDS_H

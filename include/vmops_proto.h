@@ -1,6 +1,6 @@
 /*
  * The agent channel's messages and the signed payloads inside them
- * (agent-channel.md): plain structs on one side, JSON bytes on the other.
+ * (docs/protocol.md): plain structs on one side, JSON bytes on the other.
  *
  * Spans and lists of a parsed struct point into the text or the arena; both
  * must stay.  In messages unknown members are ignored; payloads, which are
@@ -19,7 +19,7 @@
 #define VMOPS_SUBPROTOCOL  "vmops.agent.v1"
 #define VMOPS_WS_PATH      "/ws/v1/agents/connect"
 
-/* A command's status (rest-api.md); the final ones come last. */
+/* A command's status: the final ones come last. */
 
 typedef enum {
     VMOPS_ST_QUEUED = 0,
@@ -315,7 +315,7 @@ vmops_msg_rc_t vmops_msg_parse(vmops_msg_t *m, vmops_arena_t *a,
 
 
 /*
- * AgentRecord.routes (rest-api.md): an array of at most VMOPS_ROUTES_MAX
+ * AgentRecord.routes: an array of at most VMOPS_ROUTES_MAX
  * {secret_ref, ok, stage, code, latency_ms, checked_at}; code and latency_ms
  * may be null.  In `status`, and in the body of POST /agents/heartbeat.
  */

@@ -27,7 +27,7 @@
 
 #define VMOPS_WS_HEAD_MAX       14
 
-/* close codes: RFC 6455 section 7.4, and ours (agent-channel.md) */
+/* close codes: RFC 6455 section 7.4, and ours (docs/protocol.md) */
 
 #define VMOPS_CLOSE_NORMAL      1000
 #define VMOPS_CLOSE_GOING_AWAY  1001

@@ -31,7 +31,10 @@ sub anchors {
 my ($named, @missing) = 0;
 for my $file (@files) {
     my $text = text($file);
-    my @pages = map { ["docs/$_"] } $text =~ m{\bdocs/([a-z-]+\.md)\b}g;
+    my @pages = map { [m{/} ? $_ : "docs/$_"] }
+        grep { !m{^(?:spec|README)\.md$} } $file =~ /\.(?:[ch]|def|lua)$/
+        ? $text =~ m{\b((?:[a-z]+/)*[A-Za-z-]+\.md)\b}g
+        : $text =~ m{\bdocs/([a-z-]+\.md)\b}g;
     if ($file =~ /\.md$/) {
         my $base = dirname($file) eq '.' ? '' : dirname($file) . '/';
         push @pages, map { m{^([^#]*)(?:#(.+))?$} && [$1 eq '' ? $file : "$base$1", $2] }

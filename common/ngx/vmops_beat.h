@@ -1,6 +1,6 @@
 
 /*
- * The beat of a worker (data-model.md): once a second it renews the worker's
+ * The beat of a worker (redis/README.md): once a second it renews the worker's
  * incarnation in platform/{p}/gateways and brings the live incarnations and
  * the feature flags, which other functions take as arguments.
  */

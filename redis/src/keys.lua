@@ -11,7 +11,7 @@ local K = {
     --- tenants/{<t>}/agents | zset | register | yes | ids, score 0
     agents = function(t) return t .. '/agents' end,
 
-    --- tenants/{<t>}/agents/<id> | hash | register, agent, session, submit (`last_seq`), take | yes | public keys, approval, epochs, `last_seq`, presence, what the agent says of itself, MAC
+    --- tenants/{<t>}/agents/<id> | hash | register, agent, session; submit, take, untake (`last_seq`, `drained`) | yes | public keys, approval, epochs, `last_seq`, presence, what the agent says of itself, MAC
     agent = function(t, id) return t .. '/agents/' .. id end,
 
     --- tenants/{<t>}/agents/<id>/queue | zset | submit, finish, sweep | yes | commands not yet finished, by `seq`
