@@ -224,7 +224,13 @@ ngx_agents_ws_take_handler(ngx_agents_ws_call_t *call, redisReply *reply)
     }
 
     list = ngx_agents_ws_reply_array(reply, 2);
+
     if (list == NULL) {
+
+        if (s) {
+            s->taking = 0;
+        }
+
         return;
     }
 
@@ -384,7 +390,6 @@ ngx_agents_ws_invalid(ngx_agents_ws_session_t *s, const vmops_uuid_t *command,
     char          agent[VMOPS_UUID_TEXT + 1], id[VMOPS_UUID_TEXT + 1];
     ngx_uint_t    i;
     vmops_span_t  argv[13];
-
 
     for (i = 0; i < 13; i++) {
         argv[i] = vmops_span("", 0);
