@@ -1,8 +1,8 @@
 
 /*
  * The journal (docs/protocol.md, Delivery): each command is written here, on
- * the disk, before its effect; its end is written before it is told to anybody.  The ended ones whose result the gateway has not confirmed are
- * the outbox.
+ * the disk, before its effect; its end is written before it is told to anybody.
+ * The ended ones whose result the gateway has not confirmed are the outbox.
  */
 
 #ifndef VMOPS_JOURNAL_H
