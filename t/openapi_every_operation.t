@@ -266,7 +266,6 @@ my %answer = (
         204 => sub { as_console() },
         404 => sub { {} },
     },
-    owner_token_create => { 409 => sub { too_many_tokens(); {} } },
     token_delete => {
         204 => sub { path(uuid => $t->new_token('viewer')->{token_id}) } },
     pairing_create => {
