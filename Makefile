@@ -145,8 +145,8 @@ $(B)/conf/vmops-%: $(B)/conf/vmops_%.o $(COMMON_LIB)
 # ours on headers; the compiler's .d files are added to its makefile.
 
 MODULE_CONFIGS := $(wildcard ngx_*_module/config)
-MODULE_SRC     := $(wildcard ngx_*_module/*.[ch] common/*.[ch] \
-                  common/ngx/*.[ch] include/*.h include/*.def)
+MODULE_SRC     := $(wildcard ngx_*_module/*.[ch] ngx_*_module/*.def \
+                  common/*.[ch] common/ngx/*.[ch] include/*.h include/*.def)
 MODULES        := $(MODULE_CONFIGS:%/config=$(B)/modules/%.so)
 
 # a source more or less: nginx has to configure again
@@ -309,9 +309,9 @@ LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate docs
              t/*.t t/lib/*.pm t/lib/*/*.pm t/pve/pve-sim t/bench/run \
              t/bench/*.pm t/lint/style)
 LINT_C    := $(wildcard agent/*.[ch] agent/*/*.[ch] common/*.[ch] \
-             common/ngx/*.[ch] ngx_*_module/*.[ch] include/*.h include/*.def \
-             conf/*.c t/unit/*.[ch] t/agent/*.c t/fuzz/*.c t/sanitize/*.c \
-             t/bench/*.[ch])
+             common/ngx/*.[ch] ngx_*_module/*.[ch] ngx_*_module/*.def \
+             include/*.h include/*.def conf/*.c t/unit/*.[ch] t/agent/*.c \
+             t/fuzz/*.c t/sanitize/*.c t/bench/*.[ch])
 CPPCHECK  := cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
              --enable=warning,performance,portability \
              --suppressions-list=t/lint/cppcheck.txt $(INCLUDE) -Iagent -j2 \
