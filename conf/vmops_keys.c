@@ -1,6 +1,6 @@
 /*
- * vmops-keys: makes the key files of nginx, and a platform administrator's
- * token.  It runs beside nginx, as who may read the key files.
+ * vmops-keys: makes the key files of nginx, and makes and revokes platform
+ * administrators' tokens.  It runs beside nginx, as who may read the key files.
  */
 
 #include <errno.h>
@@ -52,7 +52,9 @@ usage(void)
 {
     fputs("usage: vmops-keys init DIR\n"
           "       vmops-keys platform-token --keys DIR --redis SOCKET\n"
-          "                  --user USER --password-file FILE --name NAME\n",
+          "                  --user USER --password-file FILE --name NAME\n"
+          "       vmops-keys platform-revoke --redis SOCKET --user USER\n"
+          "                  --password-file FILE --name NAME\n",
           stderr);
     return 2;
 }
@@ -218,10 +220,14 @@ accepted(redisContext *c, redisReply *reply, const char *what)
 
     } else if (reply->type == REDIS_REPLY_ARRAY
                && (reply->elements == 0
-                   || reply->element[0]->type != REDIS_REPLY_STRING
-                   || strcmp(reply->element[0]->str, "OK") != 0))
+                   || reply->element[0]->type != REDIS_REPLY_STRING))
     {
-        fail("redis:", what, "refused");
+        fail("redis:", what, "no answer of ours");
+
+    } else if (reply->type == REDIS_REPLY_ARRAY
+               && strcmp(reply->element[0]->str, "OK") != 0)
+    {
+        fail("redis:", what, reply->element[0]->str);
 
     } else {
         rc = 0;
@@ -377,6 +383,30 @@ platform_token(const options_t *o)
 }
 
 
+/* all tokens of that name: whoever lost one may not have it any more */
+
+static int
+platform_revoke(const options_t *o)
+{
+    int            rc;
+    redisContext  *c;
+
+    c = connect_redis(o);
+
+    if (c == NULL) {
+        return -1;
+    }
+
+    rc = accepted(c, redisCommand(c, "FCALL vmops_platform_token_delete 1 "
+                                  "platform/{p} %s", o->name),
+                  "vmops_platform_token_delete");
+
+    redisFree(c);
+
+    return rc;
+}
+
+
 /* 0, or -1: every option once, each with a value */
 
 static int
@@ -406,8 +436,8 @@ parse(options_t *o, int argc, char **argv)
         *value = argv[i + 1];
     }
 
-    return i == argc && o->keys && o->redis && o->user && o->password_file
-           && o->name ? 0 : -1;
+    return i == argc && o->redis && o->user && o->password_file && o->name
+           ? 0 : -1;
 }
 
 
@@ -424,10 +454,16 @@ main(int argc, char **argv)
         return init(argv[2]) == 0 ? 0 : 1;
     }
 
-    if (argc > 2 && strcmp(argv[1], "platform-token") == 0
-        && parse(&o, argc - 2, argv + 2) == 0)
-    {
+    if (argc < 3 || parse(&o, argc - 2, argv + 2) != 0) {
+        return usage();
+    }
+
+    if (strcmp(argv[1], "platform-token") == 0 && o.keys) {
         return platform_token(&o) == 0 ? 0 : 1;
+    }
+
+    if (strcmp(argv[1], "platform-revoke") == 0 && o.keys == NULL) {
+        return platform_revoke(&o) == 0 ? 0 : 1;
     }
 
     return usage();

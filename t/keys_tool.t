@@ -1,5 +1,5 @@
 # vmops-keys: makes what is missing and touches nothing else; a token for the
-# platform's first administrator.
+# platform's first administrator, which it takes back, too.
 
 use strict;
 use warnings;
@@ -30,9 +30,13 @@ is VMOps::slurp("$dir/keys/$_.key"), $first{$_}, "$_.key is what it was"
     for qw(command pepper);
 isnt VMOps::slurp("$dir/keys/mac.key"), $first{mac}, 'the missing one is new';
 
+my @store = ('--redis', '/nowhere', '--user', 'u', '--password-file', '/nowhere');
 for my $args ([], ['init'], ['init', $dir, $dir], ['nothing'],
               ['platform-token'], ['platform-token', '--keys', $dir],
-              ['platform-token', '--keys', $dir, '--keys', $dir]) {
+              ['platform-token', '--keys', $dir, '--keys', $dir],
+              ['platform-token', @store, '--name', 'x'], ['platform-revoke'],
+              ['platform-revoke', @store],
+              ['platform-revoke', '--keys', $dir, @store, '--name', 'x']) {
     my $run = run_tool(@$args);
     is $run->{exit}, 2, "bad use: @$args";
     like $run->{err}, qr/^usage: vmops-keys init DIR/, 'is told how';
@@ -42,7 +46,7 @@ is $run->{exit}, 1, 'where nothing can be made';
 like $run->{err}, qr{^vmops-keys: cannot make /proc/none/keys: }, 'and why';
 
 # a token
-my $s = VMOps->stack;
+my $s = VMOps->stack(nodes => 2);
 my @args = ('platform-token', '--keys', $s->dir . '/keys', '--redis',
             $s->info->{redis_socket}, '--user', 'vmops', '--password-file',
             $s->dir . '/passwords/vmops', '--name', 'second one');
@@ -66,5 +70,22 @@ for my $case (['no store', '--redis', '/nowhere', qr/cannot connect to/],
     like $run->{err}, $like, 'says why';
     is $run->{out}, '', 'and no token';
 }
+
+# revoked by its name, on every worker of every node; whoever has another name stays
+sub status { $s->rest(GET => '/admin/tenants', {
+    token => $_[0], node => 1 + ($_[1] // 0) % 2,
+    headers => { Connection => 'close' } })->{status} }
+my @revoke = ('platform-revoke', @args[3 .. $#args]);
+is status($token, $_), 200, 'known on both nodes' for 0, 1;
+is run_tool(@revoke)->{exit}, 0, 'revoked';
+holds_within(2, 'it is nobody\'s', sub { status($token, $_[0]) == 401 });
+is status($s->platform_token), 200, 'another administrator stays';
+$run = run_tool(@revoke);
+is $run->{exit}, 1, 'there is none of that name any more';
+like $run->{err}, qr/not_found/, 'and says so';
+is scalar(grep { my %e = @{ $_->[1] };
+                 $e{entry} =~ /"token.deleted".*"name":"second one"/ }
+          @{ $s->redis(XRANGE => 'platform/{p}/audit', '-', '+') }), 1,
+    'it is in the administrators\' audit, once';
 
 done_testing;

@@ -140,6 +140,9 @@ local K = {
     --- platform/{p}/unsealed/added | hash | unsealed | yes | when each was last added
     unsealed_added = function(p) return p .. '/unsealed/added' end,
 
+    --- platform/{p}/tokens | zset | platform_token_add | no | their HMACs, score 0
+    platform_tokens = function(p) return p .. '/tokens' end,
+
     --- platform/{p}/tokens/<hmac> | hash | platform_token_add | no | platform administrators' tokens, MAC
     platform_token = function(p, hmac) return p .. '/tokens/' .. hmac end,
 
