@@ -5,6 +5,8 @@
 use strict;
 use warnings;
 
+use JSON::PP;
+
 use VMOps;
 use VMOps::Rest;
 
@@ -91,7 +93,35 @@ is $r->{json}{code}, 'invalid_params', 'a broken form: not replayed';
 mismatch('wrong parameters', submit($key, json => {
     vm_uuid => $vm, params => { timeout => 'x' } }));
 
-# a replay needs no agent, and no license
+# a replay needs no license, no flag
+sub lease {
+    my ($expires_s) = @_;
+    $s->rest(PUT => '/admin/tenants/acme/license', {
+        token => $s->platform_token, json => {
+            plan => 'test', max_agents => 100, max_vms => 100, grace_s => 0,
+            expires_at => VMOps::time_of(time + $expires_s) } });
+}
+sub bus {
+    my ($value) = @_;
+    $s->rest(PUT => '/admin/tenants/acme/flags', {
+        token => $s->platform_token,
+        json => { AGENT_COMMAND_BUS_ENABLED => $value } });
+}
+for my $case (['402 license_inactive', sub { lease(-60) }, sub { lease(86400) }],
+              ['501 feature_disabled', sub { bus(JSON::PP::false) },
+               sub { bus(undef) }])
+{
+    my ($code, $shut, $open) = @$case;
+    $shut->();
+    wait_for { $r = submit(key()); "$r->{status} " . ($r->{json}{code} // '')
+               eq $code } 5, $code;
+    is submit($key)->{status}, 200, "a replay where a new one is $code";
+    $open->();
+    wait_for { ($r = submit(key()))->{status} == 202 } 5, 'it to be over';
+    $t->agent->serve;
+}
+
+# nor an agent
 $t->agent->close;
 wait_for { $t->rest(GET => '/agents/' . $t->agent->id)->{json}{status}
            eq 'offline' } 5, 'the agent to go';
