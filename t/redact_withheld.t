@@ -10,7 +10,8 @@ use VMOps::Backend qw(chunked plain);
 
 my $canary = canary('not to be seen', 'not-to-be-seen-0123456789');
 my $long = '{"a":[' . join(',', map { "\"item $_\"" } 1 .. 5000);
-my $valid = '{"a":[' . join(',', map { "\"item $_\"" } 1 .. 10000) . ']}';
+my $valid = '{"a":[' . join(',', map { "\"item $_\"" } 1 .. 10000)
+    . "],\"password\":\"$canary\"}";
 
 my %early = (
     html      => [plain("<html>$canary</html>")],
@@ -93,7 +94,7 @@ for my $http ('1.1', '2') {
         }
         my $r = get($http, "$way/x/valid");
         is "$r->{status} $r->{exit}", '200 0', "HTTP/$http, $way: what is right";
-        is $r->{body}, $valid, 'comes whole';
+        is $r->{body}, $valid =~ s/$canary/[redacted]/r, 'comes whole, masked';
     }
 }
 
