@@ -212,6 +212,7 @@
 #define VMOPS_REVOKE_AGAIN_MS         3000
 #define VMOPS_REVOKE_AGAIN_MAX        1024    /* of a worker at once */
 #define VMOPS_EVENTS_MAX              100000
+#define VMOPS_EVENTS_TRIM_EVERY       16      /* audit numbers of commands */
 #define VMOPS_EVENTS_UNSEALED_MAX     200000  /* where nobody seals them */
 
 /*

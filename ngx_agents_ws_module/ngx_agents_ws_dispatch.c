@@ -11,11 +11,15 @@
 #include "vmops_banned.h"
 
 
+#define NGX_AGENTS_WS_HANDED  8     /* elements of what is handed over */
+
+
 static void ngx_agents_ws_take_handler(ngx_agents_ws_call_t *call,
     redisReply *reply);
-static void ngx_agents_ws_handed_whole(ngx_pool_t *pool, redisReply *taken);
+static ngx_int_t ngx_agents_ws_handed_whole(ngx_pool_t *pool,
+    redisReply *order, redisReply *taken);
 static ngx_uint_t ngx_agents_ws_handed_send(ngx_agents_ws_session_t *s,
-    redisReply *order);
+    redisReply *agent, redisReply *taken);
 static ngx_uint_t ngx_agents_ws_may(ngx_agents_ws_session_t *s,
     redisReply *record);
 static ngx_int_t ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s,
@@ -76,9 +80,9 @@ ngx_agents_ws_take(ngx_agents_ws_session_t *s)
 
 
 /*
- * [session {agent} [as an element of take's reply]]: the agent's commands stay
- * in their order, so one that comes while others are being taken is taken after
- * them, and one behind what was given back is given back.
+ * What vmops_submit hands over: the agent's commands stay in their order, so
+ * one that comes while others are being taken is taken after them, and one
+ * behind what was given back is given back.
  */
 
 void
@@ -87,7 +91,7 @@ ngx_agents_ws_handed(void *data, u_char *p, size_t n)
     ngx_agents_ws_tenant_t *t = data;
 
     ngx_pool_t               *pool;
-    redisReply               *order;
+    redisReply               *order, taken;
     vmops_span_t              id;
     vmops_uuid_t              agent, session;
     ngx_agents_ws_session_t  *s;
@@ -101,13 +105,11 @@ ngx_agents_ws_handed(void *data, u_char *p, size_t n)
 
     order = vmops_redis_unpack(pool, p, n);
 
-    if (order == NULL || ngx_agents_ws_reply_array(order, 1) == NULL
-        || ngx_agents_ws_reply_array(order, 2) == NULL)
+    if (order == NULL
+        || ngx_agents_ws_handed_whole(pool, order, &taken) != NGX_OK)
     {
         goto done;
     }
-
-    ngx_agents_ws_handed_whole(pool, order->element[2]);
 
     ngx_agents_ws_fields(order->element[1], names, 1, &id);
 
@@ -124,8 +126,8 @@ ngx_agents_ws_handed(void *data, u_char *p, size_t n)
         /* void */
     }
 
-    if (s == NULL || !ngx_agents_ws_handed_send(s, order)) {
-        ngx_agents_ws_return(t, &agent, &session, order->element[2]);
+    if (s == NULL || !ngx_agents_ws_handed_send(s, order->element[1], &taken)) {
+        ngx_agents_ws_return(t, &agent, &session, &taken);
     }
 
 done:
@@ -134,44 +136,88 @@ done:
 }
 
 
-/* what was asked is one packed field of the command's record */
+/*
+ * [session agent {command} vm own bot principal {origin}], of what their MACs
+ * are over without names; and what was asked is one packed field of the
+ * command's record: taken is as if it had been taken, the agent's with names
+ */
 
-static void
-ngx_agents_ws_handed_whole(ngx_pool_t *pool, redisReply *taken)
+static ngx_int_t
+ngx_agents_ws_handed_whole(ngx_pool_t *pool, redisReply *order,
+    redisReply *taken)
 {
-    redisReply    *record, *whole;
-    vmops_span_t   intent;
+    size_t         i, n;
+    redisReply   **e;
+    vmops_span_t   field[2];
 
-    static const char *const  names[] = { "intent" };
+    const char *const         *fields;
+    static const char *const   names[] = { "intent", "pkind" };
 
-    record = ngx_agents_ws_reply_array(taken, 0);
-    if (record == NULL) {
-        return;
+    vmops_record_t  types[] = {
+        VMOPS_RECORD_agent, VMOPS_RECORD_MAX_, VMOPS_RECORD_vm,
+        VMOPS_RECORD_binding, VMOPS_RECORD_binding, VMOPS_RECORD_token
+    };
+
+    if (order->type != REDIS_REPLY_ARRAY
+        || order->elements != NGX_AGENTS_WS_HANDED
+        || ngx_agents_ws_reply_array(order, 2) == NULL)
+    {
+        return NGX_DECLINED;
     }
 
-    ngx_agents_ws_fields(record, names, 1, &intent);
+    e = order->element;
 
-    whole = vmops_redis_joined(pool, record,
-                               vmops_redis_unpack(pool, (u_char *) intent.p,
-                                                  intent.n));
-    if (whole) {
-        taken->element[0] = whole;
+    ngx_agents_ws_fields(e[2], names, 1, field);
+
+    e[2] = vmops_redis_joined(pool, e[2],
+                              vmops_redis_unpack(pool, (u_char *) field[0].p,
+                                                 field[0].n));
+    if (e[2] == NULL) {
+        return NGX_DECLINED;
     }
+
+    ngx_agents_ws_fields(e[2], names, 2, field);
+
+    if (vmops_span_is(field[1], "session")) {
+        types[5] = VMOPS_RECORD_session;
+    }
+
+    for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+
+        if (types[i] == VMOPS_RECORD_MAX_) {
+            continue;
+        }
+
+        fields = vmops_record_fields(types[i], &n);
+
+        e[i + 1] = vmops_redis_named(pool, e[i + 1], fields, n, "mac");
+
+        if (e[i + 1] == NULL) {
+            return NGX_DECLINED;
+        }
+    }
+
+    *taken = *order;
+    taken->element = e + 2;
+    taken->elements = order->elements - 2;
+
+    return NGX_OK;
 }
 
 
 /* 0: it is to be given back */
 
 static ngx_uint_t
-ngx_agents_ws_handed_send(ngx_agents_ws_session_t *s, redisReply *order)
+ngx_agents_ws_handed_send(ngx_agents_ws_session_t *s, redisReply *agent,
+    redisReply *taken)
 {
     uint64_t                  seq;
     vmops_span_t              number;
 
     static const char *const  names[] = { "seq" };
 
-    ngx_agents_ws_fields(ngx_agents_ws_reply_array(order->element[2], 0),
-                         names, 1, &number);
+    ngx_agents_ws_fields(ngx_agents_ws_reply_array(taken, 0), names, 1,
+                         &number);
 
     if (vmops_dec_parse(number, INT64_MAX, &seq) == 0 && seq <= s->last_seq) {
         /* somebody says again what was said before */
@@ -186,8 +232,7 @@ ngx_agents_ws_handed_send(ngx_agents_ws_session_t *s, redisReply *order)
     if (s->state == NGX_AGENTS_WS_READY && s->approved && !s->closing
         && !s->dead && !s->behind && !s->reg.next && !ngx_exiting
         && vmops_beat_fresh(ngx_agents_ws_worker->beat)
-        && ngx_agents_ws_dispatch(s, order->element[2],
-                                  ngx_agents_ws_may(s, order->element[1]))
+        && ngx_agents_ws_dispatch(s, taken, ngx_agents_ws_may(s, agent))
            == NGX_OK)
     {
         return 1;

@@ -20,6 +20,8 @@ static ngx_int_t ngx_vmops_submit_idem(ngx_vmops_op_t *op,
 static vmops_span_t ngx_vmops_submit_mac(ngx_vmops_op_t *op,
     ngx_vmops_submit_t *s, uint64_t iat, uint64_t exp);
 static void ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply);
+static redisReply *ngx_vmops_submit_agent(ngx_vmops_op_t *op,
+    redisReply *values);
 static void ngx_vmops_submit_grace(ngx_vmops_op_t *op, vmops_span_t until);
 
 
@@ -38,6 +40,14 @@ const vmops_json_field_t
     { NGX_VMOPS_SUBMIT_FIELDS("secret_ref", VMOPS_P_SECRET_REF) },
     { NGX_VMOPS_SUBMIT_FIELDS("command_id", VMOPS_P_UUID) }
 };
+
+/* the fields of a command's record that are packed as its `intent` */
+
+static const char *const  ngx_vmops_intent_fields[] = {
+    "service", "action", "scope", "family", "target", "params", "timeout_s",
+    "iat", "exp", "subject", "role", "pkind", "pkey", "idem", "intent_mac"
+};
+
 
 /* which of them is known when the action is */
 
@@ -246,7 +256,7 @@ ngx_vmops_submit_send(ngx_vmops_op_t *op)
 
     uint64_t                iat, exp;
     ngx_pool_t             *pool;
-    vmops_span_t            none, mac, family;
+    vmops_span_t            none, intent, family, scope, timeout, idem;
     ngx_vmops_main_conf_t  *vmcf;
     ngx_vmops_principal_t  *who;
 
@@ -258,8 +268,26 @@ ngx_vmops_submit_send(ngx_vmops_op_t *op)
     iat = ngx_vmops_now();
     exp = iat + (uint64_t) s->timeout_s * 1000;
 
-    mac = ngx_vmops_submit_mac(op, s, iat, exp);
     family = vmops_span_str(vmops_service_name(s->action->service));
+    scope = vmops_span_str(vmops_scope_name(s->action->scope));
+    timeout = ngx_vmops_decimal(pool, s->timeout_s);
+    idem = vmops_span(s->idem_text, s->has_idem ? sizeof(s->idem_text) : 0);
+
+    /* what no gate looks at is packed: the store keeps it as it is */
+
+    const vmops_span_t  values[] = {
+        op->path[0], op->path[1], scope, family, s->target, s->params, timeout,
+        ngx_vmops_decimal(pool, iat), ngx_vmops_decimal(pool, exp),
+        who->subject, who->role_name, ngx_vmops_kind_name(who->kind), who->key,
+        idem, ngx_vmops_submit_mac(op, s, iat, exp)
+    };
+
+    intent = vmops_redis_pack(pool, ngx_vmops_intent_fields, values,
+                              sizeof(values) / sizeof(values[0]));
+    if (intent.p == NULL) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return;
+    }
 
     s->submitted = 1;
 
@@ -273,17 +301,11 @@ ngx_vmops_submit_send(ngx_vmops_op_t *op)
                      ngx_vmops_live(),
                      ngx_vmops_span(vmops_beat_flags(ngx_vmops_worker.beat,
                                                      VMOPS_FLAG_COMMAND_BUS)),
-                     s->command.id, op->path[0], op->path[1],
-                     vmops_span_str(vmops_scope_name(s->action->scope)),
-                     family, s->target, s->params, s->params_error,
-                     ngx_vmops_decimal(pool, s->timeout_s),
-                     ngx_vmops_decimal(pool, iat),
-                     ngx_vmops_decimal(pool, exp),
-                     s->has_idem ? vmops_span(s->idem_text,
-                                              sizeof(s->idem_text)) : none,
+                     s->command.id, op->path[0], op->path[1], scope, family,
+                     s->target, s->params_error, timeout, idem,
                      s->has_idem ? vmops_span(s->body_hash,
                                               sizeof(s->body_hash)) : none,
-                     mac, s->wait_s ? vmops_span_str("1") : none);
+                     intent, s->wait_s ? vmops_span_str("1") : none);
 }
 
 
@@ -345,14 +367,28 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
     ngx_vmops_submit_t *s = op->data;
 
     ngx_uint_t     final, replay;
-    redisReply    *record;
-    vmops_span_t   id;
+    redisReply    *record, *order;
+    vmops_span_t   id, packed;
 
     s->accepted = 1;
 
     replay = ngx_vmops_item_int(reply, 1) == 0;
+    order = reply;
+
+    if (!replay) {
+        /* what was, or would have been, handed over to its gateway */
+        packed = ngx_vmops_item_text(reply, 2);
+        order = vmops_redis_unpack(op->request->pool, (u_char *) packed.p,
+                                   packed.n);
+
+        if (order == NULL) {
+            ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+            return;
+        }
+    }
+
     record = ngx_vmops_record_whole(op->request->pool,
-                                    ngx_vmops_item(reply, 2));
+                                    ngx_vmops_item(order, 2));
 
     if (!replay) {
         (void) ngx_atomic_fetch_add(&ngx_vmops_worker.metrics->submitted, 1);
@@ -372,8 +408,7 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
 
         if (!replay) {
             s->record = ngx_vmops_record_keep(op->request->pool, record);
-            s->agent = ngx_vmops_record_keep(op->request->pool,
-                                             ngx_vmops_item(reply, 4));
+            s->agent = ngx_vmops_submit_agent(op, ngx_vmops_item(order, 1));
         }
 
         ngx_vmops_submit_wait(op, record, replay);
@@ -386,6 +421,23 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
     }
 
     ngx_vmops_answer(op, NGX_HTTP_ACCEPTED, ngx_vmops_command_new_draw, record);
+}
+
+
+/* its record, of the values that its MAC is over; NULL: it is read when needed */
+
+static redisReply *
+ngx_vmops_submit_agent(ngx_vmops_op_t *op, redisReply *values)
+{
+    size_t              n;
+    redisReply         *agent;
+    const char *const  *fields;
+
+    fields = vmops_record_fields(VMOPS_RECORD_agent, &n);
+
+    agent = vmops_redis_named(op->request->pool, values, fields, n, "mac");
+
+    return agent ? ngx_vmops_record_keep(op->request->pool, agent) : NULL;
 }
 
 

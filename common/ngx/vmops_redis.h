@@ -24,6 +24,8 @@
 #include <ngx_event.h>
 #include <hiredis/hiredis.h>
 
+#include "vmops_bytes.h"
+
 
 #pragma GCC visibility push(hidden)
 
@@ -135,8 +137,8 @@ void vmops_redis_unsubscribe(vmops_redis_sub_t *sub);
 
 
 /*
- * What a function packed with cmsgpack: arrays of strings, at most
- * VMOPS_REDIS_PACKED_MAX of them.  The reply is of the pool, its strings point
+ * What a function packed with cmsgpack: arrays of strings (or false: nil), at
+ * most VMOPS_REDIS_PACKED_MAX of them.  The reply is of the pool, its strings point
  * into the text.  NULL: malformed, too many, or no memory.
  */
 redisReply *vmops_redis_unpack(ngx_pool_t *pool, u_char *text, size_t n);
@@ -144,6 +146,21 @@ redisReply *vmops_redis_unpack(ngx_pool_t *pool, u_char *text, size_t n);
 /* a flat array of fields and values, and behind them those of another one */
 redisReply *vmops_redis_joined(ngx_pool_t *pool, redisReply *record,
     redisReply *more);
+
+/*
+ * A flat array of fields and values, of values without their names: those of
+ * the n names and of the last one, or none at all.  What is no string is left
+ * out.  NULL: it has another size, or no memory.
+ */
+redisReply *vmops_redis_named(ngx_pool_t *pool, redisReply *values,
+    const char *const *names, size_t n, const char *last);
+
+/*
+ * A flat array of fields and values for vmops_redis_unpack() and cmsgpack, n at
+ * most 32767, without those whose value is empty.  {NULL, 0}: no memory.
+ */
+vmops_span_t vmops_redis_pack(ngx_pool_t *pool, const char *const *names,
+    const vmops_span_t *values, size_t n);
 
 
 /* what a reply is, as far as the way to the store is concerned */

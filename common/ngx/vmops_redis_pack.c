@@ -2,7 +2,7 @@
 /*
  * What a function packs into one text: arrays of strings in MessagePack, as
  * Redis' cmsgpack.pack() writes them.  Unpacked it is as if it had been the
- * function's reply.
+ * function's reply.  What nobody in the store looks into is packed here.
  */
 
 
@@ -26,6 +26,7 @@ static ngx_int_t vmops_redis_unpack_array(vmops_redis_pack_t *p,
     redisReply *reply, size_t n, ngx_uint_t depth);
 static ngx_int_t vmops_redis_unpack_size(vmops_redis_pack_t *p,
     ngx_uint_t bytes, size_t *n);
+static u_char *vmops_redis_pack_text(u_char *p, const void *text, size_t n);
 
 
 redisReply *
@@ -89,6 +90,89 @@ vmops_redis_joined(ngx_pool_t *pool, redisReply *record, redisReply *more)
 }
 
 
+redisReply *
+vmops_redis_named(ngx_pool_t *pool, redisReply *values,
+    const char *const *names, size_t n, const char *last)
+{
+    size_t       i;
+    redisReply  *record, *name, **e;
+
+    if (values->type != REDIS_REPLY_ARRAY
+        || (values->elements != n + 1 && values->elements != 0))
+    {
+        return NULL;
+    }
+
+    record = ngx_pcalloc(pool, (n + 2) * sizeof(redisReply)
+                               + 2 * (n + 1) * sizeof(redisReply *));
+    if (record == NULL) {
+        return NULL;
+    }
+
+    name = record + 1;
+    e = (redisReply **) (name + n + 1);
+
+    record->type = REDIS_REPLY_ARRAY;
+    record->element = e;
+
+    for (i = 0; i < values->elements; i++) {
+
+        if (values->element[i]->type != REDIS_REPLY_STRING) {
+            continue;
+        }
+
+        name[i].type = REDIS_REPLY_STRING;
+        name[i].str = (char *) (i == n ? last : names[i]);
+        name[i].len = ngx_strlen(name[i].str);
+
+        *e++ = &name[i];
+        *e++ = values->element[i];
+        record->elements += 2;
+    }
+
+    return record;
+}
+
+
+vmops_span_t
+vmops_redis_pack(ngx_pool_t *pool, const char *const *names,
+    const vmops_span_t *values, size_t n)
+{
+    size_t   i, size;
+    u_char  *p, *text;
+
+    size = 3;
+
+    for (i = 0; i < n; i++) {
+        size += 10 + ngx_strlen(names[i]) + values[i].n;
+    }
+
+    text = ngx_pnalloc(pool, size);
+    if (text == NULL) {
+        return vmops_span(NULL, 0);
+    }
+
+    p = text + 3;
+
+    for (size = 0, i = 0; i < n; i++) {
+
+        if (values[i].n == 0) {
+            continue;
+        }
+
+        p = vmops_redis_pack_text(p, names[i], ngx_strlen(names[i]));
+        p = vmops_redis_pack_text(p, values[i].p, values[i].n);
+        size += 2;
+    }
+
+    text[0] = 0xdc;
+    text[1] = (u_char) (size >> 8);
+    text[2] = (u_char) size;
+
+    return vmops_span(text, p - text);
+}
+
+
 /* the first byte is a type, or a type and a small size (msgpack's spec.md) */
 
 static ngx_int_t
@@ -106,6 +190,10 @@ vmops_redis_unpack_one(vmops_redis_pack_t *p, redisReply *reply,
     n = 0;
 
     switch (type) {
+
+    case 0xc2: /* false: a field that is not there */
+        reply->type = REDIS_REPLY_NIL;
+        return NGX_OK;
 
     case 0xd9: /* string, 8, 16 or 32 bits of size */
     case 0xda:
@@ -211,4 +299,35 @@ vmops_redis_unpack_size(vmops_redis_pack_t *p, ngx_uint_t bytes, size_t *n)
     }
 
     return NGX_OK;
+}
+
+
+/* in the shortest form, as cmsgpack does */
+
+static u_char *
+vmops_redis_pack_text(u_char *p, const void *text, size_t n)
+{
+    if (n < 32) {
+        *p++ = (u_char) (0xa0 | n);
+
+    } else if (n < 256) {
+        *p++ = 0xd9;
+        *p++ = (u_char) n;
+
+    } else {
+
+        if (n < 65536) {
+            *p++ = 0xda;
+
+        } else {
+            *p++ = 0xdb;
+            *p++ = (u_char) (n >> 24);
+            *p++ = (u_char) (n >> 16);
+        }
+
+        *p++ = (u_char) (n >> 8);
+        *p++ = (u_char) n;
+    }
+
+    return ngx_cpymem(p, text, n);
 }

@@ -59,7 +59,7 @@ function Agent.drain(t, ms, id, code, actor)
         if command and command.status == 'queued' then
             Command.finish(t, ms, command_id, command,
                            Command.unsent(command) and 'failed'
-                           or 'indeterminate', { 'error_code', code }, actor)
+                           or 'indeterminate', code, actor)
         end
     end
 end

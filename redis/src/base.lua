@@ -14,7 +14,7 @@ local born
 -- Unix milliseconds by Redis' clock
 local function now()
     local time = redis.call('TIME')
-    local ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+    local ms = time[1] * 1000 + (time[2] - time[2] % 1000) / 1000
     born = born or ms
     return ms
 end
@@ -70,16 +70,16 @@ local function fields(key, ...)
     return unpack(list, 1, select('#', ...))
 end
 
--- some fields of a hash as a table, "" where absent; nil where it has none of
--- them.  Much less work than the whole of a large record.
-local function pick(key, names)
-    local list = redis.call('HMGET', key, unpack(names))
-    local map, found = {}, nil
-    for i = 1, #names do
-        found = list[i] and map or found
-        map[names[i]] = list[i] or ''
+-- The fields of a record that its MAC is over, and the MAC, in the order of
+-- vmops_records.def: an array whose absent ones are false.  nil: no such record.
+local function sealed(key, names)
+    local values = redis.call('HMGET', key, unpack(names))
+    for i = #names, 1, -1 do
+        if values[i] then
+            return values
+        end
     end
-    return found
+    return nil
 end
 
 -- without the pairs whose value is "": the same list

@@ -5,16 +5,11 @@ local Command = {}
 -- by status, of the call under way
 local ended = {}
 
-local IDENTITY = { 'agent_id', 'ed_pk', 'x_pk', 'approved', 'revoked', 'mac' }
-
--- {agent}: what its MAC is over, and the MAC.  agent: the record, where it has
--- been read.
-local function identity(t, id, agent)
-    agent = agent or pick(K.agent(t, id), IDENTITY) or {}
-    local list = {}
-    for i = 1, #IDENTITY do
-        list[2 * i - 1] = IDENTITY[i]
-        list[2 * i] = agent[IDENTITY[i]] or ''
+-- {agent}: what its MAC is over, and the MAC
+local function identity(t, id)
+    local values, list = sealed(K.agent(t, id), RECORD.agent) or {}, {}
+    for i, name in ipairs(RECORD.agent) do
+        list[2 * i - 1], list[2 * i] = name, values[i] or ''
     end
     return list
 end
@@ -53,13 +48,17 @@ end
 
 -- When it is overdue.  What was not sent ends soon: it surely did not run.
 -- What was sent has its whole time, and a moment for the result to arrive.
-function Command.due(command)
-    local created = num(command.created_at)
-    local time = num(command.timeout_s) * 1000
-    if command.status == 'queued' then
+function Command.due_at(created, timeout_s, queued)
+    local time = timeout_s * 1000
+    if queued then
         return created + math.min(LIMIT.DISPATCH_MS, time)
     end
     return created + time + LIMIT.OVERDUE_MS
+end
+
+function Command.due(command)
+    return Command.due_at(num(command.created_at), num(command.timeout_s),
+                          command.status == 'queued')
 end
 
 function Command.set_due(t, id, command)
@@ -92,32 +91,45 @@ end
 
 -- Ends a command: its record, queue, deadline, counter, event and audit entry.
 -- more: further fields.  command: its record as it was (agent_id, status,
--- error_code, waits), and is changed.  The request that waits for it has the
--- record as it was submitted, and is told what has become different since, in
--- MessagePack: unless there was progress, or a log, which it has to read.
-function Command.finish(t, ms, id, command, status, more, actor)
-    local list = filled(more)
+-- delivered_at, waits).  The request that waits for it has the record as it was
+-- submitted, and is told what has become different since, in MessagePack:
+-- unless there was progress, or a log, which it has to read.  Returns what was
+-- written; open, audit: the tenant's counters.
+function Command.close(t, ms, id, command, status, code, more, actor, open,
+                       audit)
+    local at, list = text(ms), filled(more)
     local n = #list
     list[n + 1], list[n + 2] = 'status', status
-    list[n + 3], list[n + 4] = 'finished_at', text(ms)
-    local was_open = not Command.final(command)
-    ended[status] = (ended[status] or 0) + 1
-    local open, audit = fields(t, 'open', 'audit')
-    open, audit = num(open), num(audit) + 1
-    redis.call('HSET', K.command(t, id), unpack(list))
-    for i = 1, #list, 2 do
-        command[list[i]] = list[i + 1]
+    list[n + 3], list[n + 4] = 'finished_at', at
+    if code ~= '' then
+        list[n + 5], list[n + 6] = 'error_code', code
     end
-    if was_open then
+    ended[status] = (ended[status] or 0) + 1
+    redis.call('HSET', K.command(t, id), unpack(list))
+    if not FINAL[command.status] then
         redis.call('ZREM', K.queue(t, command.agent_id), id)
         redis.call('ZREM', K.deadlines(t), id)
         open = open - 1
     end
-    redis.call('HSET', t, 'open', text(open), 'audit', text(audit))
-    Events.command(t, ms, id, 'done', status, nil, {
-        'command.finished', actor, 'error', command.error_code, n = audit,
-    }, command.waits ~= '' and cmsgpack.pack(list))
+    redis.call('HSET', t, 'open', text(open), 'audit', text(audit + 1))
+    if command.delivered_at ~= '' then
+        n = #list
+        list[n + 1], list[n + 2] = 'delivered_at', command.delivered_at
+    end
+    Events.finished(t, at, id, audit + 1, status, actor, code,
+                    command.waits ~= '' and cmsgpack.pack(list))
     Command.trim(t, ms, open)
+    return list
+end
+
+-- The same, and its record is then as it is now.
+function Command.finish(t, ms, id, command, status, code, actor)
+    local open, audit = fields(t, 'open', 'audit')
+    local list = Command.close(t, ms, id, command, status, code, {}, actor,
+                               num(open), num(audit))
+    for i = 1, #list, 2 do
+        command[list[i]] = list[i + 1]
+    end
 end
 
 -- Ends it if its time is over.  It did not run, or nobody knows.
@@ -133,8 +145,7 @@ function Command.expire(t, ms, id, command)
         code = revoked == '1' and 'agent_revoked'
             or session == '' and 'agent_disconnected' or 'timeout'
     end
-    Command.finish(t, ms, id, command, status, { 'error_code', code },
-                   'system')
+    Command.finish(t, ms, id, command, status, code, 'system')
 end
 
 -- one that is as it is now, nil where there is none
@@ -201,8 +212,8 @@ function F.command_cancel(t, a)
     local unsent = Command.unsent(command)
     if command.status == 'queued' then
         Command.finish(t, ms, a.command_id, command,
-                       unsent and 'cancelled' or 'indeterminate',
-                       { 'error_code', 'cancelled' }, a.actor)
+                       unsent and 'cancelled' or 'indeterminate', 'cancelled',
+                       a.actor)
     elseif command.cancel_at == '' then
         command.cancel_at = text(ms)
         redis.call('HSET', K.command(t, a.command_id), 'cancel_at',

@@ -93,7 +93,7 @@ function F.untake(t, a)
     local drained = num((fields(agent, 'drained')))
     for _, id in ipairs(a.command_id) do
         local key = K.command(t, id)
-        local command = record(key)
+        local command = Command.record(key)
         if command and command.status == 'delivered'
            and command.agent_id == a.agent_id
            and command.taken_by == a.session
@@ -219,49 +219,50 @@ function F.recover(t, a)
     return { 'OK', '1' }
 end
 
--- May this result be taken?  A signed one replaces "nobody knows", and only
--- that; the agent's own word that nobody knows stands.
-local function replaces(command, a)
-    if not Command.final(command) then
-        return true
-    end
-    return command.status == 'indeterminate' and a.receipt_signature ~= ''
-        and (command.receipt_signature == '' or a.status ~= 'indeterminate')
+-- A signed one replaces "nobody knows", and only that; the agent's own word
+-- that nobody knows stands.
+local function replaces(key, status, a)
+    return status == 'indeterminate' and a.receipt_signature ~= ''
+        and (fields(key, 'receipt_signature') == ''
+             or a.status ~= 'indeterminate')
 end
 
-local FINISH = { 'status', 'agent_id', 'delivered_at', 'accepted_at',
-                 'receipt_signature', 'error_code', 'waits' }
-
 function F.finish(t, a)
+    local tenant, open, audit = fields(t, 'status', 'open', 'audit')
+    if tenant == '' or tenant == 'deleting' then
+        return { 'not_found' }
+    end
     local ms, id = now(), a.command_id
     local actor = a.receipt_signature ~= '' and 'agent:' .. a.agent_id
         or 'system'
-    local command = pick(K.command(t, id), FINISH)
+    local key = K.command(t, id)
+    local status, agent_id, delivered_at, accepted_at, waits =
+        fields(key, 'status', 'agent_id', 'delivered_at', 'accepted_at',
+               'waits')
     if not FINAL[a.status] then
         return { 'bad_request' }
     end
-    if not command or command.agent_id ~= a.agent_id then
+    if status == '' or agent_id ~= a.agent_id then
         Events.audit(t, ms, 'command.unknown_result', actor, id,
                      { 'agent_id', a.agent_id, 'status', a.status })
         return { 'OK', 'unknown' }
     end
-    if not replaces(command, a) then
-        return { 'OK', 'known' }
+    if FINAL[status] then
+        if not replaces(key, status, a) then
+            return { 'OK', 'known' }
+        end
+        redis.call('HDEL', key, 'error_code', 'error_stage', 'error_detail',
+                   'result', 'receipt_verdict')
     end
-    if Command.final(command) then
-        redis.call('HDEL', K.command(t, id), 'error_code', 'error_stage',
-                   'error_detail', 'result', 'receipt_verdict')
-        command.error_code = ''
-    end
-    Command.finish(t, ms, id, command, a.status, {
-        'delivered_at', command.delivered_at,
-        'accepted_at', command.accepted_at ~= '' and command.accepted_at
-                       or a.accepted_at,
+    Command.close(t, ms, id, {
+        status = status, agent_id = agent_id, delivered_at = delivered_at,
+        waits = waits,
+    }, a.status, a.error_code, {
+        'accepted_at', accepted_at ~= '' and accepted_at or a.accepted_at,
         'started', a.started, 'finished', a.finished, 'result', a.result,
-        'error_code', a.error_code, 'error_stage', a.error_stage,
-        'error_detail', a.error_detail, 'secrets', a.secrets,
-        'receipt_payload', a.receipt_payload,
+        'error_stage', a.error_stage, 'error_detail', a.error_detail,
+        'secrets', a.secrets, 'receipt_payload', a.receipt_payload,
         'receipt_signature', a.receipt_signature,
-    }, actor)
+    }, actor, num(open), num(audit))
     return { 'OK', 'done' }
 end

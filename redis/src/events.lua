@@ -32,16 +32,23 @@ local function trim(t)
     end
 end
 
+-- Commands come in numbers: the length is looked at once in a while of theirs.
+local function trim_at(t, n)
+    if n % LIMIT.EVENTS_TRIM_EVERY == 0 then
+        trim(t)
+    end
+end
+
 local function add(t, list)
     return redis.call('XADD', K.events(t), '*', unpack(list))
 end
 
 -- An entry and the word to those who listen.  word: what `live` says before
--- the entry's id; more: what it says after it.
-local function emit(t, word, list, more)
+-- the entry's id.
+local function emit(t, word, list)
     local id = add(t, list)
     trim(t)
-    redis.call('SPUBLISH', K.live(t), word .. ' ' .. id .. (more or ''))
+    redis.call('SPUBLISH', K.live(t), word .. ' ' .. id)
     return id
 end
 
@@ -74,7 +81,6 @@ function Events.change(t, ms, what, id, more)
     })
 end
 
--- its fields; audit.n: its number, where the caller counts itself
 local function of_command(t, ms, id, kind, status, data, audit)
     local list = { 'type', 'command', 'ms', text(ms), 'command_id', id,
                    'kind', kind, 'status', status }
@@ -89,7 +95,7 @@ local function of_command(t, ms, id, kind, status, data, audit)
             entry[#entry + 1] = audit[i]
         end
         list[#list + 1] = 'n'
-        list[#list + 1] = text(audit.n or redis.call('HINCRBY', t, 'audit', 1))
+        list[#list + 1] = text(redis.call('HINCRBY', t, 'audit', 1))
         list[#list + 1] = 'entry'
         list[#list + 1] = json_object(entry)
     end
@@ -98,26 +104,45 @@ end
 
 -- A command's event.  kind: status, progress, log, done.  data: of progress a
 -- JSON object, of log the line.  audit: nil, or {what, actor, pairs ...}.
--- changed: nil, or what its end has changed, packed, for who waits for it.
-function Events.command(t, ms, id, kind, status, data, audit, changed)
+function Events.command(t, ms, id, kind, status, data, audit)
     return emit(t, 'cmd ' .. id .. ' ' .. status,
-                of_command(t, ms, id, kind, status, data, audit),
-                changed and ' ' .. changed)
+                of_command(t, ms, id, kind, status, data, audit))
 end
 
 -- Its first event, or its first two where it was handed over at once: told by
--- one word, from which a stream reads on.
-function Events.submitted(t, ms, id, audit, handed)
-    local first = add(t, of_command(t, ms, id, 'status', 'queued', nil, audit))
-    local status = 'queued'
+-- one word, from which a stream reads on.  n: the entry's number, which the
+-- caller counts; id and more's agent_id are ids, and plain.
+function Events.submitted(t, ms, id, n, actor, a, agent_id, handed)
+    local key, status = K.events(t), 'queued'
+    local first = redis.call('XADD', key, '*', 'type', 'command', 'ms', ms,
+        'command_id', id, 'kind', 'status', 'status', status, 'n', text(n),
+        'entry', '{"event":"command.submitted","actor":' .. json_string(actor)
+        .. ',"id":"' .. id .. '","status":"queued","subject":'
+        .. json_string(a.subject) .. ',"service":' .. json_string(a.service)
+        .. ',"action":' .. json_string(a.action) .. ',"target":"' .. a.target
+        .. '","agent_id":"' .. agent_id .. '"}')
     if handed then
         status = 'delivered'
-        add(t, of_command(t, ms, id, 'status', status))
+        redis.call('XADD', key, '*', 'type', 'command', 'ms', ms, 'command_id',
+                   id, 'kind', 'status', 'status', status)
     end
-    trim(t)
+    trim_at(t, n)
     redis.call('SPUBLISH', K.live(t), 'cmd ' .. id .. ' ' .. status .. ' '
                .. first)
     return first
+end
+
+-- Its end.  changed: what the end has changed, packed, for the request that
+-- waits for it; nil: none waits, or it has to read the record.
+function Events.finished(t, ms, id, n, status, actor, code, changed)
+    local entry = redis.call('XADD', K.events(t), '*', 'type', 'command',
+        'ms', ms, 'command_id', id, 'kind', 'done', 'status', status,
+        'n', text(n), 'entry', '{"event":"command.finished","actor":'
+        .. json_string(actor) .. ',"id":"' .. id .. '","status":"' .. status .. (code ~= '' and '","error":' .. json_string(code) .. '}'
+                      or '"}'))
+    trim_at(t, n)
+    redis.call('SPUBLISH', K.live(t), 'cmd ' .. id .. ' ' .. status .. ' '
+               .. entry .. (changed and ' ' or '') .. (changed or ''))
 end
 
 function Events.wake(t, message)

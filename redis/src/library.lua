@@ -21,7 +21,7 @@ local function with_ended(reply)
 end
 
 -- functions that look themselves whether their tenant is there
-local LOOKS = { submit = true }
+local LOOKS = { submit = true, finish = true }
 
 local function register(spec)
     local name, args, rest = spec.name, spec.args, spec.rest

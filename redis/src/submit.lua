@@ -2,10 +2,9 @@
 -- the wake-up.  A gate answers nil, or the reply that refuses.  What is refused
 -- leaves nothing behind but the count of requests.
 --
--- s: t, ms, a (the arguments), and what the gates found: principal, tenant, vm,
--- origin (of a task call), secret, via, agent, agent_id, grace_until; and as
--- flat arrays, for the gateway: records.principal, vm, own, bot (bindings),
--- origin.
+-- s: t, ms, a (the arguments), and what the gates found: actor, tenant, origin
+-- (of a task call), secret, via, agent, agent_id, grace_until; and, for the
+-- gateway, what the MACs of principal, vm, own, bot (bindings) are over.
 
 local ROLES = { operator = true, owner = true }
 
@@ -33,16 +32,16 @@ local function secret_of(key)
     }
 end
 
+-- the first six are what its MAC is over, and the MAC
 local function agent_of(key)
     local v = redis.call('HMGET', key, 'agent_id', 'ed_pk', 'x_pk', 'approved',
                          'revoked', 'mac', 'locked', 'session', 'gateway',
                          'since', 'key_id', 'keystore', 'last_seq', 'drained')
     return v[1] and {
-        agent_id = v[1], ed_pk = v[2] or '', x_pk = v[3] or '',
-        approved = v[4] or '', revoked = v[5] or '', mac = v[6] or '',
-        locked = v[7] or '', session = v[8] or '', gateway = v[9] or '',
-        since = v[10] or '', key_id = v[11] or '', keystore = v[12] or '',
-        last_seq = num(v[13]), drained = num(v[14]),
+        approved = v[4], revoked = v[5], locked = v[7], session = v[8] or '',
+        gateway = v[9] or '', since = v[10] or '', key_id = v[11] or '',
+        keystore = v[12] or '', last_seq = num(v[13]), drained = num(v[14]),
+        sealed = { v[1], v[2], v[3], v[4], v[5], v[6] },
     }
 end
 
@@ -51,13 +50,11 @@ local Submit = {}
 function Submit.principal(s)
     local a = s.a
     s.tenant = tenant_of(s.t)
+    local role
     if s.tenant and s.tenant.status ~= 'deleting' then
-        s.principal, s.records.principal =
-            Tenant.principal(s.t, a.pkind, a.pkey, a.subject, s.ms)
+        role, s.actor, s.principal = Tenant.standing(s.t, a, s.ms)
     end
-    if not s.principal
-       or a.pkind ~= 'var' and s.principal.role ~= a.role
-    then
+    if not role or role ~= a.role then
         return { 'unauthenticated' }
     end
 end
@@ -113,15 +110,16 @@ end
 -- what the target is, by the action's scope
 local TARGET = {}
 
+-- agent_id guest node vmid bot_id state mac
 function TARGET.vm(s)
-    s.vm, s.records.vm = record(K.vm(s.t, s.a.target))
+    s.vm = sealed(K.vm(s.t, s.a.target), RECORD.vm)
     if not s.vm then
         return { 'not_found' }
     end
-    if s.vm.agent_id == '' or s.vm.vmid == '' then
+    s.agent_id = s.vm[1] or ''
+    if s.agent_id == '' or (s.vm[4] or '') == '' then
         return { 'vm_unassigned' }
     end
-    s.agent_id = s.vm.agent_id
 end
 
 function TARGET.endpoint(s)
@@ -138,7 +136,6 @@ function TARGET.task(s)
     if not s.origin then
         return { 'not_found' }
     end
-    s.records.origin = flat(s.origin)
     s.secret_ref = s.origin.secret_ref
     s.agent_id = s.origin.agent_id
 end
@@ -191,9 +188,9 @@ end
 -- The secret, and the one it goes through, in the versions of now.
 function Submit.secret(s)
     if s.vm then
-        local own, bot = Binding.of_vm(s.t, s.a.target, s.vm.bot_id, s.a.family)
-        s.records.own, s.records.bot = own, bot
-        s.secret_ref = Binding.of(own, bot).secret_ref
+        s.own, s.bot = Binding.sealed(s.t, s.a.target, s.vm[5] or '',
+                                      s.a.family)
+        s.secret_ref = s.own[4] or s.bot[4] or ''
     end
     local refusal
     s.secret, refusal = usable(s, s.secret_ref, s.a.family)
@@ -247,102 +244,81 @@ local GATES = {
     Submit.commands,        -- 429, commands; conflict
 }
 
-local function by(s)
-    if s.a.pkind == 'token' then
-        return 'token:' .. s.principal.token_id
-    end
-    -- a session's is that of the token it was opened with
-    return s.a.pkind == 'session' and s.a.subject or 'user:' .. s.a.subject
-end
-
 -- The command goes with all that vouches for it to the worker that holds its
 -- agent, unless others wait before it: is that worker listening?  What it
 -- cannot send it gives back (untake); what it did not hear it asks for (take).
-local function hand_over(s, list, seq)
-    local agent, records = s.agent, s.records
-    if agent.session == '' or agent.drained ~= seq - 1 then
-        return false
+local function hand_over(s, order, seq)
+    return s.agent.session ~= '' and s.agent.drained == seq - 1
+        and redis.call('SPUBLISH', K.handover(s.t, s.agent.gateway), order) > 0
+end
+
+-- what a task call is about, and where that went
+local function task_of(s)
+    local uuid = s.origin.vm_uuid
+    if uuid ~= '' then
+        s.vm = sealed(K.vm(s.t, uuid), RECORD.vm) or {}
+        s.own, s.bot = Binding.sealed(s.t, uuid, s.vm[5] or '', s.a.family)
     end
-    local task = s.origin ~= nil
-    local vm, own, bot = records.vm or {}, records.own or {}, records.bot or {}
-    if task then
-        local uuid = s.origin.vm_uuid
-        if uuid ~= '' then
-            vm = redis.call('HGETALL', K.vm(s.t, uuid))
-            own, bot = Binding.of_vm(s.t, uuid, mapped(vm).bot_id, s.a.family)
-        end
-    end
-    local message = cmsgpack.pack({
-        agent.session, identity(s.t, s.agent_id, agent),
-        { list, vm, own, bot, records.principal, task and records.origin or {} },
-    })
-    return redis.call('SPUBLISH', K.handover(s.t, agent.gateway), message) > 0
+    return flat(s.origin)
 end
 
 local function accept(s)
-    local t, a, ms, tenant = s.t, s.a, s.ms, s.tenant
-    local place = s.vm or s.origin or mapped({})
-    local vm_uuid = s.vm and a.target or place.vm_uuid
-    local seq = s.agent.last_seq + 1
+    local t, a, tenant, agent = s.t, s.a, s.tenant, s.agent
+    local id, ms, number = a.command_id, text(s.ms), agent.last_seq + 1
+    local vm, origin, seq = s.vm or {}, s.origin, text(number)
+    -- what there mostly is comes first: room is left for what is added below
     local list = filled({
-        'status', 'queued', 'command_id', a.command_id, 'vm_uuid', vm_uuid,
-        'guest', place.guest, 'node', place.node, 'vmid', place.vmid,
-        'agent_id', s.agent_id, 'seq', text(seq), 'timeout_s', a.timeout_s,
-        'secret_ref', s.secret_ref, 'secret_version', s.secret.version,
+        'status', 'queued', 'agent_id', s.agent_id, 'command_id', id,
+        'vm_uuid', origin and origin.vm_uuid or s.vm and a.target or '',
+        'guest', origin and origin.guest or vm[2] or '',
+        'node', origin and origin.node or vm[3] or '',
+        'vmid', origin and origin.vmid or vm[4] or '',
+        'seq', seq, 'secret_ref', s.secret_ref,
+        'secret_version', s.secret.version, 'created_at', ms,
+        'born', text(born), 'intent', a.intent, 'waits', a.waits,
         'via_ref', s.via_ref or '', 'via_version', s.via and s.via.version or '',
-        'created_at', text(ms), 'born', text(born), 'waits', a.waits,
-        'intent', cmsgpack.pack({
-            'service', a.service, 'action', a.action, 'scope', a.scope,
-            'family', a.family, 'target', a.target, 'params', a.params, 'iat', a.iat, 'exp', a.exp,
-            'subject', a.subject, 'role', a.role, 'pkind', a.pkind,
-            'pkey', a.pkey, 'idem', a.idem, 'intent_mac', a.intent_mac,
-        }),
+        '', '', '', '',
     })
-    local handed = hand_over(s, list, seq)
-    -- before the event: the numbers of the audit go on with it
-    redis.call('HSET', t, 'open', text(tenant.open + 1),
-               'audit', text(tenant.audit + 1), 'active_at', text(ms))
-    local n, stored = #list, #list + 2
-    list[n + 1], list[n + 2] = 'ev0', Events.submitted(t, ms, a.command_id, {
-        'command.submitted', by(s), 'subject', a.subject, 'service', a.service,
-        'action', a.action, 'target', a.target, 'agent_id', s.agent_id,
-        n = tenant.audit + 1,
-    }, handed)
+    local about = origin and task_of(s) or {}
+    local order = cmsgpack.pack({
+        agent.session, agent.sealed, list, s.vm or {}, s.own or {},
+        s.bot or {}, s.principal, about,
+    })
+    local handed = hand_over(s, order, number)
+    local audit = tenant.audit + 1
+    redis.call('HSET', t, 'open', text(tenant.open + 1), 'audit', text(audit),
+               'active_at', ms)
+    local n = #list
+    list[n + 1], list[n + 2] = 'ev0',
+        Events.submitted(t, ms, id, audit, s.actor, a, s.agent_id, handed)
     -- it is answered as accepted, whatever becomes of it in the same moment
     if handed then
-        list[2], stored = 'delivered', n + 6
-        list[n + 3], list[n + 4] = 'delivered_at', text(ms)
-        list[n + 5], list[n + 6] = 'taken_by', s.agent.session
+        list[2] = 'delivered'
+        list[n + 3], list[n + 4] = 'delivered_at', ms
+        list[n + 5], list[n + 6] = 'taken_by', agent.session
     end
-    redis.call('HSET', K.command(t, a.command_id), unpack(list, 1, stored))
-    Command.set_due(t, a.command_id, {
-        status = list[2], created_at = ms, timeout_s = a.timeout_s,
-    })
-    list[2] = 'queued'
-    for i = n + 3, stored do
-        list[i] = nil
-    end
-    redis.call('HSET', K.agent(t, s.agent_id), 'last_seq', text(seq),
-               'drained', text(handed and seq or s.agent.drained))
-    redis.call('ZADD', K.queue(t, s.agent_id), text(seq), a.command_id)
+    redis.call('HSET', K.command(t, id), unpack(list))
+    redis.call('ZADD', K.deadlines(t),
+               text(Command.due_at(s.ms, num(a.timeout_s), not handed)), id)
+    redis.call('HSET', K.agent(t, s.agent_id), 'last_seq', seq,
+               'drained', handed and seq or text(agent.drained))
+    redis.call('ZADD', K.queue(t, s.agent_id), seq, id)
     if a.idem ~= '' then
-        redis.call('SET', K.idempotency(t, a.idem),
-                   a.command_id .. ' ' .. a.body_hash, 'PX', LIMIT.IDEMPOTENCY_S * 1000)
+        redis.call('SET', K.idempotency(t, a.idem), id .. ' ' .. a.body_hash,
+                   'PX', LIMIT.IDEMPOTENCY_S * 1000)
     end
     if not handed then
         Events.wake(t, 'cmd ' .. s.agent_id)
     end
-    return { 'OK', '1', list, s.grace_until, a.waits ~= ''
-             and identity(t, s.agent_id, s.agent) or {} }
+    return { 'OK', '1', order, s.grace_until }
 end
 
 function F.submit(t, a)
     local s = {
-        t = t, a = a, ms = now(), tenant = nil, principal = nil, vm = nil,
-        origin = nil, secret_ref = nil, secret = nil, via_ref = nil, via = nil,
-        agent = nil, agent_id = nil, grace_until = nil,
-        records = { principal = nil, vm = nil, own = nil, bot = nil,
-                    origin = nil },
+        t = t, a = a, ms = now(), tenant = nil, actor = nil, principal = nil,
+        vm = nil, own = nil, bot = nil, origin = nil, secret_ref = nil,
+        secret = nil, via_ref = nil, via = nil, agent = nil, agent_id = nil,
+        grace_until = nil,
     }
     for i = 1, #GATES do
         local refusal = GATES[i](s)

@@ -91,6 +91,28 @@ function Tenant.principal(t, pkind, pkey, subject, ms)
     return found, list
 end
 
+-- A principal's role, what the audit calls it, and what its MAC is over; nil
+-- where it does not stand.
+function Tenant.standing(t, a, ms)
+    if a.pkind == 'var' then
+        return a.subject ~= '' and a.role or nil, 'user:' .. a.subject, {}
+    end
+    local token = a.pkind == 'token'
+    local key = token and K.token(t, a.pkey)
+        or a.pkind == 'session' and K.session(t, a.pkey)
+    local values = key and sealed(key, token and RECORD.token or RECORD.session)
+    if not values then
+        return nil
+    end
+    local ends = values[token and 4 or 3] or ''
+    if ends ~= '' and num(ends) <= ms then
+        return nil
+    end
+    -- a session's is that of the token it was opened with
+    return values[2], token and 'token:' .. (values[1] or '') or a.subject,
+        values
+end
+
 -- what a principal's requests are counted under
 function Tenant.rate_key(t, pkind, pkey, subject)
     return K.rate(t, 'requests:' .. pkind .. ':'

@@ -63,11 +63,30 @@ sub key {
     return join '/', "tenants/{$self->{tenant}}", @parts;
 }
 
+# what nginx packs, by the argument that it becomes
+my @INTENT = qw(service action scope family target params timeout_s iat exp
+                subject role pkind pkey idem intent_mac);
+
+# names and values in MessagePack, as nginx does, without the empty ones
+sub packed {
+    my ($names, $value) = @_;
+    my @list = map { ($_, $value->{$_}) } grep { length($value->{$_} // '') }
+        @$names;
+    return pack('Cn', 0xdc, scalar @list) . join '', map {
+        length > 31 ? pack('Cn', 0xda, length) . $_
+                    : chr(0xa0 | length) . $_
+    } @list;
+}
+
 # the arguments of a function in their order; unnamed ones are ""
 sub arguments {
     my ($self, $name, $arg) = @_;
     my $function = $self->{table}{$name} or croak "no function $name";
     my %left = %{ $arg // {} };
+    if ($name eq 'submit') {
+        $left{intent} //= packed(\@INTENT, \%left);
+        delete @left{qw(params iat exp intent_mac)};
+    }
     my @args = map { delete $left{$_} // '' } @{ $function->{args} };
     push @args, @{ delete $left{ $function->{rest} } // [] }
         if $function->{rest};
@@ -84,6 +103,9 @@ sub call {
     my $reply = $self->{server}->fcall($name, $key, @args);
     $self->{ended} = ref $reply && @$reply > 1 && !ref $reply->[-1]
         && $reply->[-1] =~ /^ended / ? pop @$reply : '';
+    # of a new command's order, its record
+    $reply->[2] = unpacked($reply->[2])->[2]
+        if $name eq 'submit' && ref $reply && @$reply > 2 && $reply->[1] eq '1';
     return $reply;
 }
 
@@ -101,21 +123,28 @@ sub ok_call {
 # a flat array as a hash
 sub hash { return { @{ $_[0] } } }
 
-# the strings of a flat array in MessagePack, as Redis' cmsgpack writes them
+# arrays of strings in MessagePack, as Redis' cmsgpack and nginx write them
 sub unpacked {
     my ($text) = @_;
-    my ($type, @list) = unpack 'C', $text;
-    my $at = $type == 0xdc ? 3 : 1;
-    while ($at < length $text) {
-        $type = ord substr $text, $at++, 1;
-        my ($form, $bytes) = @{ { 0xd9 => ['C', 1], 0xda => ['n', 2] }
-                                ->{$type} // ['', 0] };
-        my $size = $bytes ? unpack($form, substr $text, $at, $bytes)
-            : $type & 0x1f;
-        push @list, substr $text, $at + $bytes, $size;
-        $at += $bytes + $size;
-    }
-    return @list;
+    my $at = 0;
+    my $number = sub {
+        my ($bytes) = @_;
+        my $n = 0;
+        $n = $n << 8 | ord substr $text, $at++, 1 for 1 .. $bytes;
+        return $n;
+    };
+    my $one;
+    $one = sub {
+        my $type = $number->(1);
+        return undef if $type == 0xc2;
+        my $list = $type == 0xdc || ($type & 0xf0) == 0x90;
+        my $size = $type >= 0xd9 && $type <= 0xdb ? $number->(1 << $type - 0xd9)
+            : $type == 0xdc ? $number->(2) : $type & ($list ? 0x0f : 0x1f);
+        return [map { $one->() } 1 .. $size] if $list;
+        $at += $size;
+        return substr $text, $at - $size, $size;
+    };
+    return $one->();
 }
 
 # a command's record as the store has it, with what is packed in it
@@ -123,7 +152,7 @@ sub whole {
     my ($list) = @_;
     my %record = @$list;
     my $intent = delete $record{intent};
-    return { defined $intent ? unpacked($intent) : (), %record };
+    return { defined $intent ? @{ unpacked($intent) } : (), %record };
 }
 
 sub now_ms { return int(time * 1000) }
