@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use JSON::PP;
+use Time::HiRes qw(time);
 
 use VMOps;
 use VMOps::Rest;
@@ -17,10 +18,13 @@ my $other = $s->tenant('globex');
 $s->rest(PATCH => '/admin/tenants/globex', {
     token => $s->platform_token, json => { cohort => 'production' } });
 
+my $changed;
+
 sub set_flags {
     my ($path, %flags) = @_;
     my $r = $s->rest(PUT => "/admin/$path", { token => $s->platform_token,
                                               json => \%flags });
+    $changed = time;
     is $r->{status}, 200, "$path: " . join ' ', map {
         "$_ " . ($flags{$_} // 'inherited') } keys %flags;
 }
@@ -70,6 +74,8 @@ my %call = (
         [json => { secret_ref => $t->secret }],
     "DELETE /secrets/bindings/vm/$t->{vm}/proxmox" => [],
 );
+# whichever worker is asked, also one that nobody has asked until now
+wait_for { time - $changed > 2 } 5, 'the time in which a flag is effective';
 for my $call (sort keys %call) {
     my $r = $t->rest(split(/ /, $call), { @{ $call{$call} } });
     is "$r->{status} $r->{json}{code}", '501 feature_disabled', $call;

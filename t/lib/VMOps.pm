@@ -210,6 +210,11 @@ sub up {
     my @args = map { $_ eq 'tls' ? ($opt{tls} ? '--tls' : ())
                                  : ("--$_", $opt{$_}) } sort keys %opt;
     $self->_learn($self->command('up', @args));
+    # one that serves is there; the others have their names a moment later
+    for my $n (1 .. $self->nodes) {
+        wait_for(sub { $self->workers($n) >= ($opt{workers} // 1) }, 10,
+                 'the workers');
+    }
 }
 
 # conf/stack NAME --dir ..., which has to succeed; what it printed
