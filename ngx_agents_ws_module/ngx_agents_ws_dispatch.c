@@ -434,20 +434,20 @@ ngx_agents_ws_invalid(ngx_agents_ws_session_t *s, const vmops_uuid_t *command,
 {
     char          agent[VMOPS_UUID_TEXT + 1], id[VMOPS_UUID_TEXT + 1];
     ngx_uint_t    i;
-    vmops_span_t  argv[13];
+    vmops_span_t  argv[NGX_AGENTS_WS_FINISH];
 
-    for (i = 0; i < 13; i++) {
+    for (i = 0; i < NGX_AGENTS_WS_FINISH; i++) {
         argv[i] = vmops_span("", 0);
     }
 
     argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
     argv[1] = ngx_agents_ws_uuid(id, command);
     argv[2] = vmops_span_str("failed");
-    argv[7] = vmops_span_str("command_invalid");
+    argv[4] = vmops_span_str("command_invalid");
 
     ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
                   "command %s of tenant \"%V\" is not sent, what it was made "
                   "of does not hold: %s", id, &s->tenant->sn.str, why);
 
-    ngx_agents_ws_tell(s->tenant, "finish", 13, argv);
+    ngx_agents_ws_tell(s->tenant, "finish", NGX_AGENTS_WS_FINISH, argv);
 }

@@ -171,20 +171,20 @@ ngx_agents_ws_rejected(ngx_agents_ws_session_t *s, const vmops_msg_ack_t *ack)
     char                   agent[VMOPS_UUID_TEXT + 1];
     char                   id[VMOPS_UUID_TEXT + 1];
     ngx_uint_t             i;
-    vmops_span_t           argv[13];
+    vmops_span_t           argv[NGX_AGENTS_WS_FINISH];
     ngx_agents_ws_call_t  *call;
 
-    for (i = 0; i < 13; i++) {
+    for (i = 0; i < NGX_AGENTS_WS_FINISH; i++) {
         argv[i] = vmops_span("", 0);
     }
 
     argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
     argv[1] = ngx_agents_ws_uuid(id, &ack->id);
     argv[2] = vmops_span_str("rejected");
-    argv[7] = vmops_command_error_find(ack->code) < 0
+    argv[4] = vmops_command_error_find(ack->code) < 0
               ? vmops_span_str("command_invalid") : ack->code;
 
-    call = ngx_agents_ws_call(s, "finish", NULL, 13, argv);
+    call = ngx_agents_ws_call(s, "finish", NULL, NGX_AGENTS_WS_FINISH, argv);
 
     if (call == NULL) {
         ngx_agents_ws_refused(s, NULL);
@@ -299,43 +299,63 @@ ngx_agents_ws_finish(ngx_agents_ws_session_t *s, const vmops_msg_result_t *m,
     char                     id[VMOPS_UUID_TEXT + 1];
     u_char                   times[3][NGX_INT64_LEN];
     uint64_t                 accepted;
+    ngx_pool_t              *pool;
     vmops_jw_t               result;
     vmops_buf_t              buf;
-    vmops_span_t             argv[13], none = vmops_span("", 0);
+    vmops_span_t             argv[NGX_AGENTS_WS_FINISH], none;
+    vmops_span_t             outcome[8];
     ngx_agents_ws_call_t    *call;
     ngx_agents_ws_worker_t  *w = ngx_agents_ws_worker;
 
+    static const char *const  names[] = {
+        "started", "finished", "result", "error_stage", "error_detail",
+        "secrets", "receipt_payload", "receipt_signature"
+    };
 
+    none = vmops_span("", 0);
     accepted = ngx_agents_ws_ack_take(s, &m->id);
 
     vmops_jw_init(&result, w->payload, NGX_AGENTS_WS_TEXT);
     vmops_buf_init(&buf, w->text, NGX_AGENTS_WS_TEXT);
 
-    argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
-    argv[1] = ngx_agents_ws_uuid(id, &m->id);
-    argv[2] = vmops_span_str(vmops_status_name(r->status));
-    argv[3] = accepted ? ngx_agents_ws_number(times[0], accepted) : none;
-    argv[4] = r->started ? ngx_agents_ws_number(times[1], r->started) : none;
-    argv[5] = ngx_agents_ws_number(times[2], r->finished);
-    argv[6] = none;
-    argv[7] = r->error_code.p ? r->error_code : none;
-    argv[8] = r->error_stage.p ? r->error_stage : none;
-    argv[9] = r->error_detail_code.p ? r->error_detail_code : none;
-    argv[10] = ngx_agents_ws_uses(&buf, r);
-    argv[11] = ngx_agents_ws_b64u(&buf, m->signed_.payload.p,
-                                  m->signed_.payload.n);
-    argv[12] = ngx_agents_ws_b64u(&buf, m->signed_.sig, VMOPS_SIG);
+    outcome[0] = r->started ? ngx_agents_ws_number(times[1], r->started) : none;
+    outcome[1] = ngx_agents_ws_number(times[2], r->finished);
+    outcome[2] = none;
+    outcome[3] = r->error_stage.p ? r->error_stage : none;
+    outcome[4] = r->error_detail_code.p ? r->error_detail_code : none;
+    outcome[5] = ngx_agents_ws_uses(&buf, r);
+    outcome[6] = ngx_agents_ws_b64u(&buf, m->signed_.payload.p,
+                                    m->signed_.payload.n);
+    outcome[7] = ngx_agents_ws_b64u(&buf, m->signed_.sig, VMOPS_SIG);
 
     if (vmops_json_is(r->result.node, VMOPS_JSON_OBJECT)) {
         vmops_jw_node(&result, r->result.node);
 
-        if (vmops_jw_done(&result, &argv[6]) != 0) {
+        if (vmops_jw_done(&result, &outcome[2]) != 0) {
             return NGX_ERROR;
         }
     }
 
-    call = ngx_agents_ws_call(s, "finish", ngx_agents_ws_finish_handler, 13,
-                              argv);
+    pool = ngx_create_pool(NGX_AGENTS_WS_ORDER, w->log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
+    argv[1] = ngx_agents_ws_uuid(id, &m->id);
+    argv[2] = vmops_span_str(vmops_status_name(r->status));
+    argv[3] = accepted ? ngx_agents_ws_number(times[0], accepted) : none;
+    argv[4] = r->error_code.p ? r->error_code : none;
+    argv[5] = vmops_span_str("1");
+    argv[6] = vmops_redis_pack(pool, names, outcome, 8);
+
+    call = argv[6].p ? ngx_agents_ws_call(s, "finish",
+                                          ngx_agents_ws_finish_handler,
+                                          NGX_AGENTS_WS_FINISH, argv)
+                     : NULL;
+
+    ngx_destroy_pool(pool);
+
     if (call == NULL) {
         return NGX_ERROR;
     }

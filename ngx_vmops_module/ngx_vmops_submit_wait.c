@@ -102,7 +102,7 @@ ngx_vmops_submit_told(ngx_vmops_op_t *op, vmops_span_t packed)
 {
     ngx_vmops_submit_t *s = op->data;
 
-    redisReply  *now;
+    redisReply  *now, *told;
 
     if (packed.n == 0 || op->call || s->record == NULL || s->agent == NULL) {
         return NGX_DECLINED;
@@ -110,7 +110,13 @@ ngx_vmops_submit_told(ngx_vmops_op_t *op, vmops_span_t packed)
 
     /* of two fields of a name the first is the one that is drawn */
 
-    now = vmops_redis_unpack(op->request->pool, (u_char *) packed.p, packed.n);
+    now = NULL;
+    told = vmops_redis_unpack(op->request->pool, (u_char *) packed.p, packed.n);
+
+    if (told && ngx_vmops_item(told, 0)->elements) {
+        now = vmops_redis_joined(op->request->pool, ngx_vmops_item(told, 0),
+                                 ngx_vmops_item(told, 1));
+    }
 
     if (now) {
         now = vmops_redis_joined(op->request->pool, now, s->record);

@@ -23,9 +23,8 @@ is_deeply [@$reply[0, 1]], ['OK', '1'], 'accepted, new';
 
 my $record = whole($reply->[2]);
 my $created = delete $record->{created_at};
-my $event = $f->admin('HGET', $f->key('agent_commands', $arg->{command_id}),
-                      'ev0');
-my $born = delete $record->{born};
+my ($event, $born) = @{ $f->admin('HMGET', $f->key(
+    'agent_commands', $arg->{command_id}), 'ev0', 'born') };
 cmp_ok abs($created - $before), '<', 2000, "created by Redis' clock";
 like $event, qr/^\d+-\d+$/, 'its first event is known';
 cmp_ok $born, '<=', $before, 'and which process of the store queued it';

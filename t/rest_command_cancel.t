@@ -55,7 +55,9 @@ my $redis = $s->redis_client;
 $id = $t->start(timeout_s => 600)->{command_id};
 $order = $t->agent->cmd;
 my $key = "tenants/{acme}/agent_commands/$id";
-$redis->call(HSET => $key, status => 'queued');
+my $born = $redis->call(HGET => 'tenants/{acme}/agents/' . $t->agent->id,
+                        'born');
+$redis->call(HSET => $key, status => 'queued', born => $born);
 my $waiting = VMOps::Stream->new($s, "/vm-ops/commands/$id/events",
                                  token => $t->token);
 $r = cancel($id);

@@ -19,19 +19,20 @@ local FINAL = {
     timed_out = true, indeterminate = true,
 }
 
--- A command's record.  What was asked, and by whom, never changes: it is one
--- field, `intent`, in MessagePack, because a record of few fields is written in
--- half the time.  Read it is as if they were fields like the others.
+-- A command's record.  What was asked, and by whom, and what its agent answered
+-- come packed and never change: each is one field, in MessagePack, because a
+-- record of few fields is written in half the time.  Read it is as if they were
+-- fields like the others.
 function Command.record(key)
     local command = record(key)
-    if command and command.intent ~= '' then
-        local intent = cmsgpack.unpack(command.intent)
-        for i = 1, #intent, 2 do
-            if rawget(command, intent[i]) == nil then
-                command[intent[i]] = intent[i + 1]
+    for _, name in ipairs(command and { 'intent', 'outcome' } or {}) do
+        local list = command[name] ~= '' and cmsgpack.unpack(command[name]) or {}
+        for i = 1, #list, 2 do
+            if rawget(command, list[i]) == nil then
+                command[list[i]] = list[i + 1]
             end
         end
-        command.intent = nil
+        command[name] = nil
     end
     return command
 end
@@ -90,19 +91,34 @@ function Command.trim(t, ms, open, sweeping)
 end
 
 -- Ends a command: its record, queue, deadline, counter, event and audit entry.
--- more: further fields.  command: its record as it was (agent_id, status,
--- delivered_at, waits).  The request that waits for it has the record as it was
--- submitted, and is told what has become different since, in MessagePack:
--- unless there was progress, or a log, which it has to read.  Returns what was
--- written; open, audit: the tenant's counters.
-function Command.close(t, ms, id, command, status, code, more, actor, open,
+-- command: its record as it was (agent_id, status, delivered_at, accepted_at,
+-- waits); outcome: packed, or "".  The request that waits for it has the record
+-- as it was submitted, and is told what has become different since, in
+-- MessagePack, [{fields} {outcome}]: unless there was progress, or a log, which
+-- it has to read.  open, audit: the tenant's counters.  Returns what was written.
+function Command.close(t, ms, id, command, status, code, outcome, actor, open,
                        audit)
-    local at, list = text(ms), filled(more)
-    local n = #list
-    list[n + 1], list[n + 2] = 'status', status
-    list[n + 3], list[n + 4] = 'finished_at', at
+    local at, told = text(ms), nil
+    local list = { 'status', status, 'finished_at', at, nil, nil, nil, nil, nil,
+                   nil }
+    local n = 4
+    if command.accepted_at ~= '' then
+        list[n + 1], list[n + 2] = 'accepted_at', command.accepted_at
+        n = n + 2
+    end
     if code ~= '' then
-        list[n + 5], list[n + 6] = 'error_code', code
+        list[n + 1], list[n + 2] = 'error_code', code
+        n = n + 2
+    end
+    if command.waits ~= '' then
+        if command.delivered_at ~= '' then
+            list[n + 1], list[n + 2] = 'delivered_at', command.delivered_at
+        end
+        told = cmsgpack.pack(list)
+        list[n + 1], list[n + 2] = nil, nil
+    end
+    if outcome ~= '' then
+        list[n + 1], list[n + 2] = 'outcome', outcome
     end
     ended[status] = (ended[status] or 0) + 1
     redis.call('HSET', K.command(t, id), unpack(list))
@@ -112,12 +128,7 @@ function Command.close(t, ms, id, command, status, code, more, actor, open,
         open = open - 1
     end
     redis.call('HSET', t, 'open', text(open), 'audit', text(audit + 1))
-    if command.delivered_at ~= '' then
-        n = #list
-        list[n + 1], list[n + 2] = 'delivered_at', command.delivered_at
-    end
-    Events.finished(t, at, id, audit + 1, status, actor, code,
-                    command.waits ~= '' and cmsgpack.pack(list))
+    Events.finished(t, at, id, audit + 1, status, actor, code, told, outcome)
     Command.trim(t, ms, open)
     return list
 end
@@ -125,7 +136,7 @@ end
 -- The same, and its record is then as it is now.
 function Command.finish(t, ms, id, command, status, code, actor)
     local open, audit = fields(t, 'open', 'audit')
-    local list = Command.close(t, ms, id, command, status, code, {}, actor,
+    local list = Command.close(t, ms, id, command, status, code, '', actor,
                                num(open), num(audit))
     for i = 1, #list, 2 do
         command[list[i]] = list[i + 1]

@@ -222,9 +222,9 @@ end
 -- A signed one replaces "nobody knows", and only that; the agent's own word
 -- that nobody knows stands.
 local function replaces(key, status, a)
-    return status == 'indeterminate' and a.receipt_signature ~= ''
-        and (fields(key, 'receipt_signature') == ''
-             or a.status ~= 'indeterminate')
+    return status == 'indeterminate' and a.signed ~= ''
+        and (a.status ~= 'indeterminate'
+             or Command.record(key).receipt_signature == '')
 end
 
 function F.finish(t, a)
@@ -233,36 +233,27 @@ function F.finish(t, a)
         return { 'not_found' }
     end
     local ms, id = now(), a.command_id
-    local actor = a.receipt_signature ~= '' and 'agent:' .. a.agent_id
-        or 'system'
+    local actor = a.signed ~= '' and 'agent:' .. a.agent_id or 'system'
     local key = K.command(t, id)
-    local status, agent_id, delivered_at, accepted_at, waits =
-        fields(key, 'status', 'agent_id', 'delivered_at', 'accepted_at',
-               'waits')
+    local v = redis.call('HMGET', key, 'status', 'agent_id', 'delivered_at',
+                         'accepted_at', 'waits')
     if not FINAL[a.status] then
         return { 'bad_request' }
     end
-    if status == '' or agent_id ~= a.agent_id then
+    if not v[1] or v[2] ~= a.agent_id then
         Events.audit(t, ms, 'command.unknown_result', actor, id,
                      { 'agent_id', a.agent_id, 'status', a.status })
         return { 'OK', 'unknown' }
     end
-    if FINAL[status] then
-        if not replaces(key, status, a) then
+    if FINAL[v[1]] then
+        if not replaces(key, v[1], a) then
             return { 'OK', 'known' }
         end
-        redis.call('HDEL', key, 'error_code', 'error_stage', 'error_detail',
-                   'result', 'receipt_verdict')
+        redis.call('HDEL', key, 'error_code', 'receipt_verdict')
     end
     Command.close(t, ms, id, {
-        status = status, agent_id = agent_id, delivered_at = delivered_at,
-        waits = waits,
-    }, a.status, a.error_code, {
-        'accepted_at', accepted_at ~= '' and accepted_at or a.accepted_at,
-        'started', a.started, 'finished', a.finished, 'result', a.result,
-        'error_stage', a.error_stage, 'error_detail', a.error_detail,
-        'secrets', a.secrets, 'receipt_payload', a.receipt_payload,
-        'receipt_signature', a.receipt_signature,
-    }, actor, num(open), num(audit))
+        status = v[1], agent_id = v[2], delivered_at = v[3] or '',
+        accepted_at = v[4] or a.accepted_at, waits = v[5] or '',
+    }, a.status, a.error_code, a.outcome, actor, num(open), num(audit))
     return { 'OK', 'done' }
 end

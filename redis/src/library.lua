@@ -12,7 +12,7 @@ local KEY = {
 local function with_ended(reply)
     local list = {}
     for status, n in pairs(ended) do
-        list[#list + 1] = status .. '=' .. n
+        list[#list + 1] = status .. '=' .. (n == 1 and '1' or text(n))
     end
     if #list > 0 then
         reply[#reply + 1] = 'ended ' .. table.concat(list, ',')

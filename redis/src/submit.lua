@@ -164,6 +164,7 @@ function Submit.agent(s)
         return { 'agent_revoked' }
     end
     local status = Agent.status(s.agent, s.a.live, s.ms)
+    s.online = status == 'online'
     if status == 'pending_approval' then
         return { 'agent_unapproved' }
     elseif status == 'revoked' or status == 'locked' then
@@ -205,7 +206,7 @@ function Submit.secret(s)
 end
 
 function Submit.online(s)
-    if not Agent.online(s.agent, s.a.live, s.ms) then
+    if not s.online then
         return { 'agent_offline' }
     end
 end
@@ -275,7 +276,7 @@ local function accept(s)
         'vmid', origin and origin.vmid or vm[4] or '',
         'seq', seq, 'secret_ref', s.secret_ref,
         'secret_version', s.secret.version, 'created_at', ms,
-        'born', text(born), 'intent', a.intent, 'waits', a.waits,
+        'intent', a.intent, 'waits', a.waits,
         'via_ref', s.via_ref or '', 'via_version', s.via and s.via.version or '',
         '', '', '', '',
     })
@@ -296,6 +297,8 @@ local function accept(s)
         list[2] = 'delivered'
         list[n + 3], list[n + 4] = 'delivered_at', ms
         list[n + 5], list[n + 6] = 'taken_by', agent.session
+    else
+        list[n + 3], list[n + 4] = 'born', text(born)
     end
     redis.call('HSET', K.command(t, id), unpack(list))
     redis.call('ZADD', K.deadlines(t),
@@ -318,7 +321,7 @@ function F.submit(t, a)
         t = t, a = a, ms = now(), tenant = nil, actor = nil, principal = nil,
         vm = nil, own = nil, bot = nil, origin = nil, secret_ref = nil,
         secret = nil, via_ref = nil, via = nil, agent = nil, agent_id = nil,
-        grace_until = nil,
+        online = nil, grace_until = nil,
     }
     for i = 1, #GATES do
         local refusal = GATES[i](s)

@@ -18,9 +18,10 @@ function F.tenant_create(t, a)
     end
     local ms = now()
     put(t, {
-        'tenant', string.match(t, '{(.*)}'), 'name', a.name,
-        'cohort', a.cohort, 'status', 'active', 'created_at', text(ms),
-        'open', '0', 'agents', '0', 'audit', '0',
+        -- first what each command reads and writes
+        'status', 'active', 'open', '0', 'audit', '0', 'active_at', '0',
+        'cohort', a.cohort, 'tenant', string.match(t, '{(.*)}'),
+        'name', a.name, 'created_at', text(ms), 'agents', '0',
     })
     Events.audit(t, ms, 'tenant.created', a.actor,
                  string.match(t, '{(.*)}'), { 'name', a.name })

@@ -66,6 +66,8 @@ sub key {
 # what nginx packs, by the argument that it becomes
 my @INTENT = qw(service action scope family target params timeout_s iat exp
                 subject role pkind pkey idem intent_mac);
+my @OUTCOME = qw(started finished result error_stage error_detail secrets
+                 receipt_payload receipt_signature);
 
 # names and values in MessagePack, as nginx does, without the empty ones
 sub packed {
@@ -86,6 +88,10 @@ sub arguments {
     if ($name eq 'submit') {
         $left{intent} //= packed(\@INTENT, \%left);
         delete @left{qw(params iat exp intent_mac)};
+    } elsif ($name eq 'finish') {
+        $left{signed} //= length($left{receipt_signature} // '') ? 1 : '';
+        $left{outcome} //= packed(\@OUTCOME, \%left);
+        delete @left{@OUTCOME};
     }
     my @args = map { delete $left{$_} // '' } @{ $function->{args} };
     push @args, @{ delete $left{ $function->{rest} } // [] }
@@ -151,8 +157,8 @@ sub unpacked {
 sub whole {
     my ($list) = @_;
     my %record = @$list;
-    my $intent = delete $record{intent};
-    return { defined $intent ? @{ unpacked($intent) } : (), %record };
+    my @packed = grep { defined } delete @record{qw(intent outcome)};
+    return { (map { @{ unpacked($_) } } @packed), %record };
 }
 
 sub now_ms { return int(time * 1000) }
