@@ -228,8 +228,8 @@ local function replaces(key, status, a)
 end
 
 function F.finish(t, a)
-    local tenant, open, audit = fields(t, 'status', 'open', 'audit')
-    if tenant == '' or tenant == 'deleting' then
+    local tenant = redis.call('HMGET', t, 'status', 'open', 'audit')
+    if not tenant[1] or tenant[1] == 'deleting' then
         return { 'not_found' }
     end
     local ms, id = now(), a.command_id
@@ -254,6 +254,7 @@ function F.finish(t, a)
     Command.close(t, ms, id, {
         status = v[1], agent_id = v[2], delivered_at = v[3] or '',
         accepted_at = v[4] or a.accepted_at, waits = v[5] or '',
-    }, a.status, a.error_code, a.outcome, actor, num(open), num(audit))
+    }, a.status, a.error_code, a.outcome, actor, num(tenant[2]),
+       num(tenant[3]))
     return { 'OK', 'done' }
 end

@@ -143,12 +143,13 @@ function F.register(t, a)
         redis.call('HINCRBY', t, 'agents', 1)
     end
     put(K.agent(t, a.agent_id), {
-        'agent_id', a.agent_id, 'platform', a.platform,
-        'name', pairing.name ~= '' and pairing.name or a.name,
-        'hostname', a.hostname, 'version', a.version, 'ed_pk', a.ed_pk,
-        'x_pk', a.x_pk, 'kid', a.kid, 'key_id', id, 'approved', a.approved,
-        'revoked', '0', 'locked', '0', 'keystore', 'ok', 'epoch', '0', 'mac', a.mac,
+        -- first what each command reads: a listpack is searched from its front
+        'agent_id', a.agent_id, 'ed_pk', a.ed_pk, 'x_pk', a.x_pk,
+        'approved', a.approved, 'revoked', '0', 'mac', a.mac, 'locked', '0',
         'last_seq', before and text(num(before.last_seq)) or '0',
+        'key_id', id, 'keystore', 'ok', 'epoch', '0', 'platform', a.platform,
+        'name', pairing.name ~= '' and pairing.name or a.name,
+        'hostname', a.hostname, 'version', a.version, 'kid', a.kid,
         'created_at', before and before.created_at or text(ms),
         'created_by', pairing.created_by,
     })

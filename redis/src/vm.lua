@@ -25,10 +25,10 @@ function F.vm_add(t, a)
         return { full }
     end
     put(key, {
-        'vm_uuid', a.vm_uuid, 'name', a.name, 'agent_id', a.agent_id,
-        'guest', a.guest, 'node', a.node, 'vmid', a.vmid,
-        'bot_id', a.bot_id, 'labels', a.labels, 'state', a.state,
-        'mac', a.mac, 'created_at', text(ms),
+        'agent_id', a.agent_id, 'guest', a.guest, 'node', a.node,
+        'vmid', a.vmid, 'bot_id', a.bot_id, 'state', a.state, 'mac', a.mac,
+        'vm_uuid', a.vm_uuid, 'name', a.name, 'labels', a.labels,
+        'created_at', text(ms),
     })
     redis.call('ZADD', K.vms(t), 0, a.vm_uuid)
     Events.audit(t, ms, 'vm.added', a.actor, a.vm_uuid, {
