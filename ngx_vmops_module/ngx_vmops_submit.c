@@ -424,7 +424,7 @@ ngx_vmops_submitted(ngx_vmops_op_t *op, redisReply *reply)
 }
 
 
-/* its record, of the values that its MAC is over; NULL: it is read when needed */
+/* its record, of the values that its MAC is over; NULL: it is to be read */
 
 static redisReply *
 ngx_vmops_submit_agent(ngx_vmops_op_t *op, redisReply *values)

@@ -138,8 +138,8 @@ void vmops_redis_unsubscribe(vmops_redis_sub_t *sub);
 
 /*
  * What a function packed with cmsgpack: arrays of strings (or false: nil), at
- * most VMOPS_REDIS_PACKED_MAX of them.  The reply is of the pool, its strings point
- * into the text.  NULL: malformed, too many, or no memory.
+ * most VMOPS_REDIS_PACKED_MAX of them.  The reply is of the pool, its strings
+ * point into the text.  NULL: malformed, too many, or no memory.
  */
 redisReply *vmops_redis_unpack(ngx_pool_t *pool, u_char *text, size_t n);
 

@@ -72,7 +72,7 @@ end
 
 -- The fields of a record that its MAC is over, and the MAC, in the order of
 -- vmops_records.def: an array whose absent ones are false.  nil: no such record.
-local function sealed(key, names)
+local function attested(key, names)
     local values = redis.call('HMGET', key, unpack(names))
     for i = #names, 1, -1 do
         if values[i] then

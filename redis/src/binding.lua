@@ -22,19 +22,14 @@ function Binding.of_vm(t, vm_uuid, bot_id, family)
 end
 
 -- The same as what their MACs are over.
-function Binding.sealed(t, vm_uuid, bot_id, family)
-    local own = sealed(K.binding(t, Binding.name('vm', vm_uuid, family)),
+function Binding.attested(t, vm_uuid, bot_id, family)
+    local own = attested(K.binding(t, Binding.name('vm', vm_uuid, family)),
                        RECORD.binding)
     if own or bot_id == '' then
         return own or {}, {}
     end
-    return {}, sealed(K.binding(t, Binding.name('bot', bot_id, family)),
+    return {}, attested(K.binding(t, Binding.name('bot', bot_id, family)),
                       RECORD.binding) or {}
-end
-
--- the one of them that counts
-function Binding.of(own, bot)
-    return mapped(#own > 0 and own or bot)
 end
 
 -- removes one binding: was there one?

@@ -7,7 +7,7 @@ local ended = {}
 
 -- {agent}: what its MAC is over, and the MAC
 local function identity(t, id)
-    local values, list = sealed(K.agent(t, id), RECORD.agent) or {}, {}
+    local values, list = attested(K.agent(t, id), RECORD.agent) or {}, {}
     for i, name in ipairs(RECORD.agent) do
         list[2 * i - 1], list[2 * i] = name, values[i] or ''
     end
@@ -98,7 +98,7 @@ end
 -- it has to read.  open, audit: the tenant's counters.  Returns what was written.
 function Command.close(t, ms, id, command, status, code, outcome, actor, open,
                        audit)
-    local at, told = text(ms), nil
+    local at, news = text(ms), nil
     local list = { 'status', status, 'finished_at', at, nil, nil, nil, nil, nil,
                    nil }
     local n = 4
@@ -114,7 +114,7 @@ function Command.close(t, ms, id, command, status, code, outcome, actor, open,
         if command.delivered_at ~= '' then
             list[n + 1], list[n + 2] = 'delivered_at', command.delivered_at
         end
-        told = cmsgpack.pack(list)
+        news = cmsgpack.pack(list)
         list[n + 1], list[n + 2] = nil, nil
     end
     if outcome ~= '' then
@@ -128,7 +128,7 @@ function Command.close(t, ms, id, command, status, code, outcome, actor, open,
         open = open - 1
     end
     redis.call('HSET', t, 'open', text(open), 'audit', text(audit + 1))
-    Events.finished(t, at, id, audit + 1, status, actor, code, told, outcome)
+    Events.finished(t, at, id, audit + 1, status, actor, code, news, outcome)
     Command.trim(t, ms, open)
     return list
 end

@@ -132,22 +132,22 @@ function Events.submitted(t, ms, id, n, actor, a, agent_id, handed)
     return first
 end
 
--- Its end.  told, outcome: what the end has changed, packed, for the request
--- that waits for it; told nil: none waits, or it has to read the record.
-function Events.finished(t, ms, id, n, status, actor, code, told, outcome)
+-- Its end.  news, outcome: what the end has changed, packed, for the request
+-- that waits for it; news nil: none waits, or it has to read the record.
+function Events.finished(t, ms, id, n, status, actor, code, news, outcome)
     local entry = redis.call('XADD', K.events(t), '*', 'type', 'command',
         'ms', ms, 'command_id', id, 'kind', 'done', 'status', status,
         'n', text(n), 'entry', '{"event":"command.finished","actor":'
         .. json_string(actor) .. ',"id":"' .. id .. '","status":"' .. status .. (code ~= '' and '","error":' .. json_string(code) .. '}'
                       or '"}'))
     trim_at(t, n)
-    if not told then
+    if not news then
         redis.call('SPUBLISH', K.live(t), 'cmd ' .. id .. ' ' .. status .. ' '
                    .. entry)
     else
         -- an array of one, or of both
         redis.call('SPUBLISH', K.live(t), 'cmd ' .. id .. ' ' .. status .. ' '
-                   .. entry .. (outcome == '' and ' \145' or ' \146') .. told
+                   .. entry .. (outcome == '' and ' \145' or ' \146') .. news
                    .. outcome)
     end
 end

@@ -41,7 +41,7 @@ local function agent_of(key)
         approved = v[4], revoked = v[5], locked = v[7], session = v[8] or '',
         gateway = v[9] or '', since = v[10] or '', key_id = v[11] or '',
         keystore = v[12] or '', last_seq = num(v[13]), drained = num(v[14]),
-        sealed = { v[1], v[2], v[3], v[4], v[5], v[6] },
+        attested = { v[1], v[2], v[3], v[4], v[5], v[6] },
     }
 end
 
@@ -112,7 +112,7 @@ local TARGET = {}
 
 -- agent_id guest node vmid bot_id state mac
 function TARGET.vm(s)
-    s.vm = sealed(K.vm(s.t, s.a.target), RECORD.vm)
+    s.vm = attested(K.vm(s.t, s.a.target), RECORD.vm)
     if not s.vm then
         return { 'not_found' }
     end
@@ -189,7 +189,7 @@ end
 -- The secret, and the one it goes through, in the versions of now.
 function Submit.secret(s)
     if s.vm then
-        s.own, s.bot = Binding.sealed(s.t, s.a.target, s.vm[5] or '',
+        s.own, s.bot = Binding.attested(s.t, s.a.target, s.vm[5] or '',
                                       s.a.family)
         s.secret_ref = s.own[4] or s.bot[4] or ''
     end
@@ -257,8 +257,8 @@ end
 local function task_of(s)
     local uuid = s.origin.vm_uuid
     if uuid ~= '' then
-        s.vm = sealed(K.vm(s.t, uuid), RECORD.vm) or {}
-        s.own, s.bot = Binding.sealed(s.t, uuid, s.vm[5] or '', s.a.family)
+        s.vm = attested(K.vm(s.t, uuid), RECORD.vm) or {}
+        s.own, s.bot = Binding.attested(s.t, uuid, s.vm[5] or '', s.a.family)
     end
     return flat(s.origin)
 end
@@ -282,7 +282,7 @@ local function accept(s)
     })
     local about = origin and task_of(s) or {}
     local order = cmsgpack.pack({
-        agent.session, agent.sealed, list, s.vm or {}, s.own or {},
+        agent.session, agent.attested, list, s.vm or {}, s.own or {},
         s.bot or {}, s.principal, about,
     })
     local handed = hand_over(s, order, number)

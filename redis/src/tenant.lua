@@ -101,7 +101,7 @@ function Tenant.standing(t, a, ms)
     local token = a.pkind == 'token'
     local key = token and K.token(t, a.pkey)
         or a.pkind == 'session' and K.session(t, a.pkey)
-    local values = key and sealed(key, token and RECORD.token or RECORD.session)
+    local values = key and attested(key, token and RECORD.token or RECORD.session)
     if not values then
         return nil
     end
