@@ -116,7 +116,7 @@ sub dump_of {
     my %dump;
     for my $key (@{ $s->redis('KEYS', "tenants/{$tenant}*") }) {
         # the audit is sealed meanwhile, whatever anybody asks
-        next if $key =~ m{/(?:rate/|audit_seals$)};
+        next if $key =~ m{/(?:rate/|audit_seals\b)};
         my $type = $s->redis('TYPE', $key);
         $dump{$key} = $type eq 'hash'   ? { @{ $s->redis('HGETALL', $key) } }
                     : $type eq 'zset'   ? $s->redis('ZRANGE', $key, 0, -1)
