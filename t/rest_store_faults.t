@@ -29,11 +29,11 @@ my @children;
 sub child {
     my ($name, $code) = @_;
     my $log = $s->dir . "/$name.out";
+    open my $out, '>', $log or die "cannot write $log: $!\n";
     my $pid = fork // die "fork: $!";
     if (!$pid) {
         my $over = 0;
         local $SIG{TERM} = sub { $over = 1 };
-        open my $out, '>', $log or POSIX::_exit(2);
         $out->autoflush;
         my $ok = eval { $code->(sub { print $out $json->encode($_[0]), "\n" },
                                 sub { $over }); 1 };
