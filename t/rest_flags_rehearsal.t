@@ -18,7 +18,7 @@ my ($on, $off) = (JSON::PP::true, JSON::PP::false);
 my $FLAG = 'AGENT_COMMAND_BUS_ENABLED';
 my @COHORTS = qw(internal beta production);
 my $SEEN = 2;          # seconds until a change is seen everywhere
-my $STEP = $SEEN + 0.7;
+my $SURE = 4;          # answers of each tenant that are surely of a change
 
 sub admin {
     my ($method, $path, $json) = @_;
@@ -74,7 +74,7 @@ sub load {
                 : "lost: $order->{id}, $status";
         }
         printf {$out} "%.6f %.6f %s\n", $began, $ended, $what;
-        sleep 0.25;
+        sleep 0.15;
     }
 }
 
@@ -83,10 +83,10 @@ my $until = $s->dir . '/load.over';
 my %child;
 for my $name (sort keys %tenant) {
     my $file = $s->dir . "/load.$name";
+    open my $out, '>', $file or die "$file: $!";
     my $pid = fork // die "fork: $!";
     if (!$pid) {
         $SIG{INT} = $SIG{TERM} = 'DEFAULT';
-        open my $out, '>', $file or POSIX::_exit(1);
         $out->autoflush;
         my $ok = eval { load($tenant{$name}, $until, $out); 1 };
         print {$out} "0 0 died: $@" if !$ok;
@@ -95,12 +95,24 @@ for my $name (sort keys %tenant) {
     $child{$name} = { pid => $pid, file => $file };
 }
 
+# the load has asked after that moment, for every tenant
+sub wait_asked {
+    my ($since) = @_;
+    wait_for {
+        !grep {
+            $SURE > grep { $_ > $since }
+                VMOps::slurp($_->{file}) =~ /^(\S+) \S+ ./mg;
+        } values %child;
+    } 30, 'the load to ask';
+}
+
 # there and back
+wait_asked(0);
 for my $walk (1 .. rounds(ci => 1, full => 10)) {
     for my $change ((map { [$_ => 1] } @COHORTS),
                     (map { [$_ => 0] } reverse @COHORTS)) {
         change(@$change);
-        sleep $STEP;
+        wait_asked($said{ $change->[0] }[-1][2] + $SEEN);
         # 120 commands a minute are another test's
         $s->redis('DEL', map { ("tenants/{$_}/rate/commands",
             @{ $s->redis('KEYS', "tenants/{$_}/rate/requests*") }) }
