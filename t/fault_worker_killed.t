@@ -86,8 +86,11 @@ for my $round (1 .. rounds(ci => 2, full => 30)) {
 
     $w->settle;
     is scalar(keys %{ $w->records }), 3, 'three commands, whatever was retried';
-    is join(' ', map { $_->{status} } values %{ $w->records }),
-        'succeeded succeeded succeeded', 'all succeeded';
+    # the worker that had the second one may have held the agent's socket, too, and
+    # have died between the store's word that it was handed over and its frame:
+    # then nobody knows
+    like join(' ', sort map { $_->{status} } values %{ $w->records }),
+        qr/^(?:indeterminate|succeeded) succeeded succeeded$/, 'all succeeded';
     $w->agree("round $round: the worker of the request");
 }
 
