@@ -97,10 +97,11 @@ sub exec_with {
 # stdin: a file it reads.
 sub spawn {
     my ($command, $log, %opt) = @_;
+    # there is a log from the start, whoever reads it
+    open my $out, '>>', $log or croak "cannot write $log: $!";
     my $pid = fork // croak "fork: $!";
     return $pid if $pid;
     open my $in, '<', $opt{stdin} // '/dev/null' or POSIX::_exit(126);
-    open my $out, '>>', $log or POSIX::_exit(126);
     exec_with($command, $opt{env}, $in, $out, $out);
 }
 
