@@ -83,6 +83,8 @@ $s->rest(PATCH => '/admin/tenants/acme', {
 statuses(200);
 my $back = $t->agent->twin;
 $back->online;
+wait_for { $t->made(GET => '/agents/' . $back->id)->{status} eq 'online' } 5,
+    'the agent to be known';
 my $id = $t->start->{command_id};
 is $back->serve->{id}, $id, 'its agent works again';
 wait_for { $t->made(GET => "/vm-ops/commands/$id")->{status} eq 'succeeded' } 5,
