@@ -96,12 +96,12 @@ canary('the new owner', $r->{json}{token});
 is $r->{json}{role}, 'owner', 'for an owner';
 is $s->rest(GET => '/tokens', { token => $r->{json}{token} })->{status}, 200,
     'which works';
-my @made = grep { $_->{event} eq 'token.created' }
+my @audited = grep { $_->{event} eq 'token.created' }
     map { JSON::PP->new->decode($_->{entry}) } @{ $s->rest(GET => '/audit?limit=200',
         { token => $r->{json}{token} })->{json}{items} };
-is_deeply [@{ $made[-1] }{qw(id role)}], [$r->{json}{token_id}, 'owner'],
+is_deeply [@{ $audited[-1] }{qw(id role)}], [$r->{json}{token_id}, 'owner'],
     'the tenant\'s audit has it';
-like $made[-1]{actor}, qr/^platform:/, 'as the administrator\'s doing';
+like $audited[-1]{actor}, qr/^platform:/, 'as the administrator\'s doing';
 is $s->rest(POST => '/admin/tenants/nobody/owner-tokens',
             { token => $s->platform_token })->{status}, 404,
     'not for a tenant that is not there';
