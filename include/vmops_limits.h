@@ -207,6 +207,8 @@
 #define VMOPS_SWEEP_TENANTS           256     /* leased at once */
 #define VMOPS_SWEEP_STEP              200     /* records of one call */
 #define VMOPS_PURGE_STEP              500     /* keys looked at by one call */
+#define VMOPS_PURGE_PACE_MS           5       /* between two of one tenant's */
+#define VMOPS_DROPPED_KEEP_MS         86400000  /* no call is that late */
 #define VMOPS_ACTIVE_CACHE_S          60
 #define VMOPS_STORE_LAG_MS            3000    /* a fail-over loses less */
 #define VMOPS_REVOKE_AGAIN_MS         3000

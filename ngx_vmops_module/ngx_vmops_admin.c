@@ -22,6 +22,7 @@ typedef struct {
 
 
 static void ngx_vmops_tenant_listed(ngx_vmops_op_t *op, redisReply *reply);
+static void ngx_vmops_tenant_relist(ngx_vmops_op_t *op, redisReply *reply);
 static void ngx_vmops_tenant_created(ngx_vmops_op_t *op, redisReply *reply);
 static void ngx_vmops_tenant_created_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply);
@@ -153,8 +154,24 @@ ngx_vmops_tenant_listed(ngx_vmops_op_t *op, redisReply *reply)
         return;
     }
 
-    ngx_vmops_invoke(op, tenant_create, ngx_vmops_tenant_created, name, cohort,
-                     op->principal->actor, t->lookup, t->id, t->name, t->mac);
+    ngx_vmops_invoke(op, tenant_create,
+                     ngx_vmops_item_int(reply, 1) ? ngx_vmops_tenant_created
+                                                  : ngx_vmops_tenant_relist,
+                     name, cohort, op->principal->actor, t->lookup, t->id,
+                     t->name, t->mac);
+}
+
+
+/*
+ * It was listed before it was made: perhaps as the one before of that name,
+ * whose listing went with it meanwhile.
+ */
+
+static void
+ngx_vmops_tenant_relist(ngx_vmops_op_t *op, redisReply *reply)
+{
+    ngx_vmops_invoke(op, platform_tenant_add, ngx_vmops_tenant_created,
+                     op->tenant, op->principal->actor);
 }
 
 

@@ -72,6 +72,8 @@ ngx_vmops_sweep_init(void)
     ngx_queue_init(&ngx_vmops_active_queue);
     ngx_vmops_active_n = 0;
 
+    ngx_vmops_purge_init();
+
     ngx_vmops_sweep_dummy.fd = (ngx_socket_t) -1;
 
     ev = &ngx_vmops_sweep_event;

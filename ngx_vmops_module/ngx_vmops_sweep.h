@@ -20,6 +20,8 @@ ngx_int_t ngx_vmops_sweep_init(void);
 /* before a submit: lists the tenant for the sweep, unless that is known */
 void ngx_vmops_sweep_active(vmops_span_t tenant);
 
+void ngx_vmops_purge_init(void);
+
 /* goes on with the end of a tenant that has been deleted */
 void ngx_vmops_purge(vmops_span_t tenant);
 

@@ -56,7 +56,7 @@ $f->{tenant} = 'acme';
 
 # marked: nobody knows it
 my $wake = $f->listen('wake');
-is $f->call(tenant_purge => { limit => 10, unlisted => 0 })->[0], 'conflict',
+is $f->call(tenant_purge => { limit => 10 })->[0], 'conflict',
     'not while it is active';
 my $record = hash(($f->ok_call(tenant_delete => { actor => 'platform:1' }))[0]);
 is $record->{status}, 'deleting', 'deleting';
@@ -82,12 +82,22 @@ is_deeply $f->snapshot, $snapshot, 'and nothing changed';
 is_deeply $f->call(sweep => { live => 'gw1', limit => 10 }),
     ['OK', 0, 0, 1], 'the sweep says what it is about';
 
+# one step in a while, whoever asks: the last one was later than any call
+sub paced { $f->admin('HSET', $f->key, 'purge_at', $_[0] // 0) }
+
+paced(now_ms() + $_) for -1_000_000, 0;
+my $whole = @{ $f->admin('KEYS', 'tenants/{acme}/*') };
+is(($f->ok_call(tenant_purge => { limit => 1_000_000 }))[0], 'more',
+   'too soon after the last step') for 1, 2;
+is scalar @{ $f->admin('KEYS', 'tenants/{acme}/*') }, $whole, 'nothing is done';
+
 # in steps; a process that began anew knows no cursor of the one before
-my ($steps, $most, @selectors, $state) = (0, 0);
+my ($steps, $most, @selectors, $state, $deletion) = (0, 0);
 do {
     my $have = @{ $f->admin('KEYS', 'tenants/{acme}/*') };
-    ($state, my $found, my $actor) =
-        $f->ok_call(tenant_purge => { limit => 5, unlisted => 0 });
+    paced();
+    ($state, my $found, my $actor, $deletion) =
+        $f->ok_call(tenant_purge => { limit => 5 });
     push @selectors, @$found;
     my $gone = $have - @{ $f->admin('KEYS', 'tenants/{acme}/*') };
     $most = $gone if $gone > $most;
@@ -102,23 +112,39 @@ cmp_ok $most, '<=', 20, "none of them large ($most keys)";
 is_deeply [sort { $a->[0] cmp $b->[0] } @selectors],
     [['AAAA', 'p1'], ['BBBB', 'p2']], 'codes to be freed: those that waited';
 is $f->admin('EXISTS', $f->key), 1, 'but for the record';
-is(($f->ok_call(tenant_purge => { limit => 5, unlisted => 0 }))[0], 'empty',
-   'which waits until the platform lists it no more');
-is(($f->ok_call(tenant_purge => { limit => 5, unlisted => 1 }))[0], 'gone',
-   'and goes');
-is $f->call(tenant_purge => { limit => 5, unlisted => 1 })->[0], 'not_found',
-    'that is all';
+is $deletion, $record->{deleted_at}, 'which says of what deletion it is';
+is(($f->ok_call(tenant_purge => { limit => 5, unlisted => $_ }))[0], 'empty',
+   "and waits until the platform lists it no more ('$_')")
+    for '', $deletion - 1;
+is(($f->ok_call(tenant_purge => { limit => 5, unlisted => $deletion }))[0],
+   'gone', 'and goes');
+is $f->call(tenant_purge => { limit => 5, unlisted => $deletion })->[0],
+    'not_found', 'that is all';
 is_deeply [sort @{ $f->admin('KEYS', '*') }], \@others, 'the others are there';
 
 # the platform's side
-$f->ok_call(platform_tenant_add => { tenant => 'acme', actor => 'platform:1' });
-is(($f->ok_call(platform_tenant_drop => { tenant => 'acme',
-    actor => 'platform:1' }))[0], $_, 'listed no more: once') for 1, 0;
-is $f->admin('ZSCORE', 'platform/{p}/tenants', 'acme'), undef, 'not there';
+sub listed { defined $f->admin('ZSCORE', 'platform/{p}/tenants', 'acme') }
+sub drop {
+    return ($f->ok_call(platform_tenant_drop => { tenant => 'acme',
+        actor => 'platform:1', deletion => $_[0] }))[0];
+}
+my %add = (tenant => 'acme', actor => 'platform:1');
+$f->ok_call(platform_tenant_add => \%add);
+is drop($deletion), 1, 'listed no more';
+ok !listed(), 'not there';
+$f->ok_call(platform_tenant_add => \%add);
+is drop($deletion), 0, 'a worker that comes late with the same deletion';
+ok listed(), 'does not mean who has the name by now';
+is drop($deletion + 1), 1, 'its own deletion does';
 my @audit = map { my %e = @{ $_->[1] }; $e{entry} }
     @{ $f->admin('XRANGE', 'platform/{p}/audit', '-', '+') };
-is scalar(grep { /"tenant.deleted".*"platform:1".*"acme"/ } @audit), 1,
+is scalar(grep { /"tenant.deleted".*"platform:1".*"acme"/ } @audit), 2,
     'in the audit';
+$f->admin('ZADD', 'platform/{p}/tenants/dropped', 'XX', now_ms() - 90_000_000,
+          "acme:$deletion");
+is drop($deletion + 1), 0, 'another late one';
+is_deeply $f->admin('ZRANGE', 'platform/{p}/tenants/dropped', 0, -1),
+    ['acme:' . ($deletion + 1)], 'what no call can mean any more is forgotten';
 
 # the name is free, and what is made under it has nothing of before
 my $new = $f->world;

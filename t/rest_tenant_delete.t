@@ -104,7 +104,8 @@ $s->tenant('globex');
 $s->redis('MSET', map { ("tenants/{globex}/rate/planted-$_", 'x') } 1 .. 2000);
 $s->redis(FCALL => 'vmops_active_add', 1, 'platform/{p}', 'globex');
 $s->redis(FCALL => 'vmops_tenant_delete', 1, 'tenants/{globex}', 'platform:1');
-my $step = $s->redis(FCALL => 'vmops_tenant_purge', 1, 'tenants/{globex}', 50, 0);
+my $step = $s->redis(FCALL => 'vmops_tenant_purge', 1, 'tenants/{globex}', 50,
+                     '');
 is $step->[1], 'more', 'begun by a worker that is no more';
 gone('globex', 20);
 
@@ -114,11 +115,26 @@ $s->redis(FCALL => 'vmops_active_add', 1, 'platform/{p}', 'initech');
 $s->redis(FCALL => 'vmops_tenant_delete', 1, 'tenants/{initech}', 'platform:1');
 do {
     $step = $s->redis(FCALL => 'vmops_tenant_purge', 1, 'tenants/{initech}',
-                      10_000, 0);
+                      10_000, '');
 } while $step->[0] eq 'OK' && $step->[1] eq 'more';
 $s->redis(FCALL => 'vmops_platform_tenant_drop', 1, 'platform/{p}', 'initech',
-          'platform:1');
+          'platform:1', $step->[4] // 0);
 gone('initech', 20);
+
+# the listing of before goes while the name is made again
+$s->redis(FCALL => 'vmops_platform_tenant_add', 1, 'platform/{p}', 'raced',
+          'platform:1');
+{
+    local $_ = VMOps::slurp(VMOps::built('redis/vmops.lua'));
+    s{(?<=function F\.tenant_create\(t, a\)\n)}
+     {redis.call('ZREM', 'platform/{p}/tenants', 'raced')\n} or die;
+    $s->redis(qw(FUNCTION LOAD REPLACE), $_);
+}
+is admin(POST => '/tenants', { tenant => 'raced' })->{status}, 201, 'made again';
+is scalar(grep { $_->{tenant} eq 'raced' }
+          @{ admin(GET => '/tenants')->{json}{items} }), 1, 'and listed';
+$s->redis(qw(FUNCTION LOAD REPLACE),
+          VMOps::slurp(VMOps::built('redis/vmops.lua')));
 
 # the sweep forgets one that is not there, once no worker may remember it
 $s->redis('HSET', 'platform/{p}/active/added', $_ => 1) for qw(globex initech);

@@ -87,11 +87,20 @@ end
 
 -- Nothing is left of it but its hash, which goes next.  It stays in the lists of
 -- work for as long as a worker may remember that it is there, so that one of the
--- same name is found in them, too.
+-- same name is found in them, too.  A worker that is late with the same deletion
+-- means one that is gone, not whoever has the name by now.
 function F.platform_tenant_drop(p, a)
+    local ms, done = now(), K.dropped(p)
+    redis.call('ZREMRANGEBYSCORE', done, '-inf',
+               text(ms - LIMIT.DROPPED_KEEP_MS))
+    if redis.call('ZADD', done, 'NX', text(ms), a.tenant .. ':' .. a.deletion)
+       == 0
+    then
+        return { 'OK', '0' }
+    end
     local dropped = redis.call('ZREM', K.tenants(p), a.tenant)
     if dropped == 1 then
-        Platform.audit(p, now(), 'tenant.deleted', a.actor, a.tenant)
+        Platform.audit(p, ms, 'tenant.deleted', a.actor, a.tenant)
     end
     return { 'OK', text(dropped) }
 end

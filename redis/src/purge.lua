@@ -8,8 +8,10 @@ local DELETED = {
 }
 
 function F.tenant_delete(t, a)
-    if fields(t, 'status') ~= 'deleting' then
-        redis.call('HSET', t, 'status', 'deleting', 'deleted_by', a.actor)
+    -- by when it was deleted this deletion is told from another of that name
+    if fields(t, 'deleted_at') == '' then
+        redis.call('HSET', t, 'status', 'deleting', 'deleted_by', a.actor,
+                   'deleted_at', text(now()))
         Events.wake(t, 'suspend')
     end
     return { 'OK', Tenant.view(t) }
@@ -21,13 +23,17 @@ local function selector(key)
     return status == 'pending' and { word, id } or nil
 end
 
--- One step of a walk over all keys of this server: an index of everything would
--- cost every call, and could forget something.  A cursor is of use to the
--- process that made it only.  The walk is over when a whole round, in one
--- process, found nothing.
-local function step(t, limit)
-    local cursor, process, found = fields(t, 'purge_cursor', 'purge_process',
-                                          'purge_found')
+-- One step of a walk over all keys of this server.  Counters, idempotency and
+-- pairings are in no index: one of them would cost every call, and could forget
+-- something.  So that others do not feel the walk there is one step in a while,
+-- whoever calls.  A cursor is of use to the process that made it only.  The walk
+-- is over when a whole round, in one process, found nothing.
+local function step(t, ms, limit)
+    local cursor, process, found, at =
+        fields(t, 'purge_cursor', 'purge_process', 'purge_found', 'purge_at')
+    if math.abs(ms - num(at)) < LIMIT.PURGE_PACE_MS then
+        return false, {}
+    end
     if process ~= text(born) then
         cursor, found = '0', '0'
     end
@@ -42,27 +48,27 @@ local function step(t, limit)
     end
     local over = scan[1] == '0'
     redis.call('HSET', t, 'purge_cursor', scan[1], 'purge_process', text(born),
-               'purge_found', over and '0' or found)
+               'purge_found', over and '0' or found, 'purge_at', text(ms))
     return over and found == '0', selectors
 end
 
 function F.tenant_purge(t, a)
     local ms = now()
-    local status, actor, empty = fields(t, 'status', 'deleted_by',
-                                        'purge_empty')
+    local status, actor, deletion, empty =
+        fields(t, 'status', 'deleted_by', 'deleted_at', 'purge_empty')
     if status ~= 'deleting' then
         return { 'conflict' }
     end
-    if empty ~= '' and a.unlisted == '1' then
+    if empty ~= '' and a.unlisted ~= '' and a.unlisted == deletion then
         redis.call('DEL', t)
-        return { 'OK', 'gone', {}, actor }
+        return { 'OK', 'gone', {}, actor, deletion }
     end
     if empty ~= '' then
-        return { 'OK', 'empty', {}, actor }
+        return { 'OK', 'empty', {}, actor, deletion }
     end
-    local done, selectors = step(t, math.max(num(a.limit), 1))
+    local done, selectors = step(t, ms, math.max(num(a.limit), 1))
     if done then
         redis.call('HSET', t, 'purge_empty', text(ms))
     end
-    return { 'OK', done and 'empty' or 'more', selectors, actor }
+    return { 'OK', done and 'empty' or 'more', selectors, actor, deletion }
 end
