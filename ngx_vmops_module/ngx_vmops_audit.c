@@ -47,7 +47,8 @@ ngx_vmops_audit_list(ngx_vmops_op_t *op)
     }
 
     if (page.cursor.n && ngx_vmops_audit_cursor(at, page.cursor) != NGX_OK) {
-        ngx_vmops_problem(op, VMOPS_PROBLEM_bad_request);
+        ngx_vmops_problem_at(op, VMOPS_PROBLEM_bad_request, "/cursor",
+                             "pattern");
         return;
     }
 

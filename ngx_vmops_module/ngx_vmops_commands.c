@@ -438,12 +438,13 @@ ngx_vmops_command_list(ngx_vmops_op_t *op)
     ngx_vmops_page_t  page;
 
     static const struct {
-        const char       *name;
+        const char       *pointer;
         vmops_pattern_t   pattern;
+        const char       *code;
     } filters[] = {
-        { "status", VMOPS_P_NONE },
-        { "vm_uuid", VMOPS_P_UUID },
-        { "agent_id", VMOPS_P_UUID }
+        { "/status", VMOPS_P_NONE, "value" },
+        { "/vm_uuid", VMOPS_P_UUID, "pattern" },
+        { "/agent_id", VMOPS_P_UUID, "pattern" }
     };
 
     if (ngx_vmops_page(op, VMOPS_P_UUID, &page) != NGX_OK) {
@@ -453,7 +454,8 @@ ngx_vmops_command_list(ngx_vmops_op_t *op)
     for (i = 0; i < 3; i++) {
         filter[i] = vmops_span("", 0);
 
-        if (ngx_vmops_arg(op->request, filters[i].name, &filter[i]) != NGX_OK
+        if (ngx_vmops_arg(op->request, filters[i].pointer + 1, &filter[i])
+            != NGX_OK
             || filter[i].n == 0)
         {
             continue;
@@ -463,7 +465,8 @@ ngx_vmops_command_list(ngx_vmops_op_t *op)
             ? vmops_status_find(filter[i]) < 0
             : !vmops_pattern_match(filters[i].pattern, filter[i]))
         {
-            ngx_vmops_problem(op, VMOPS_PROBLEM_bad_request);
+            ngx_vmops_problem_at(op, VMOPS_PROBLEM_bad_request,
+                                 filters[i].pointer, filters[i].code);
             return;
         }
     }

@@ -148,7 +148,8 @@ ngx_vmops_page(ngx_vmops_op_t *op, vmops_pattern_t cursor,
         && (vmops_dec_parse(page->limit, VMOPS_LIST_LIMIT_MAX, &n) != 0
             || n < VMOPS_LIST_LIMIT_MIN))
     {
-        goto invalid;
+        ngx_vmops_problem_at(op, VMOPS_PROBLEM_bad_request, "/limit", "range");
+        return NGX_ERROR;
     }
 
     /* the id of the last one seen, which may be gone by now */
@@ -156,16 +157,12 @@ ngx_vmops_page(ngx_vmops_op_t *op, vmops_pattern_t cursor,
     if (ngx_vmops_arg(op->request, "cursor", &page->cursor) == NGX_OK
         && !vmops_pattern_match(cursor, page->cursor))
     {
-        goto invalid;
+        ngx_vmops_problem_at(op, VMOPS_PROBLEM_bad_request, "/cursor",
+                             "pattern");
+        return NGX_ERROR;
     }
 
     return NGX_OK;
-
-invalid:
-
-    ngx_vmops_problem(op, VMOPS_PROBLEM_bad_request);
-
-    return NGX_ERROR;
 }
 
 

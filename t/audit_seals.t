@@ -74,7 +74,8 @@ is_deeply \@items, [grep { exists $_->{entry} } @objects],
 is_deeply \@of_pages, \@seals, 'and the same seals, each once';
 
 for my $bad ('x', '1-0', '1-0.5', '1-0.5.' . 'A' x 42, '1-0.x.' . 'A' x 43) {
-    is $audit->rest("/audit?cursor=$bad")->{json}{code}, 'bad_request',
+    my $r = $audit->rest("/audit?cursor=$bad")->{json};
+    is "$r->{code} $r->{errors}[0]{pointer}", 'bad_request /cursor',
         "no cursor: $bad";
 }
 

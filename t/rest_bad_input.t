@@ -111,6 +111,9 @@ for my $query (qw(limit=0 limit=201 limit=x limit=-1 limit=1.5 limit= cursor=
     my $r = $s->rest(GET => "/vms?$query", { token => $t->{token} });
     is "$r->{status} " . ($r->{json}{code} // ''), '400 bad_request',
         "GET /vms?$query";
+    my ($name) = $query =~ /^(\w+)/;
+    is_deeply $r->{json}{errors}, [{ pointer => "/$name", code =>
+        $name eq 'limit' ? 'range' : 'pattern' }], 'which parameter';
 }
 is $s->rest(GET => '/vms?limit=200&cursor=01890000-0000-7000-8000-000000000000',
             { token => $t->{token} })->{status}, 200, 'a good one is taken';

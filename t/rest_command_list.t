@@ -69,6 +69,7 @@ for my $bad ('status=done', 'status=RUNNING', 'vm_uuid=1', 'agent_id=x',
     my $r = $t->rest(GET => "/vm-ops/commands?$bad");
     is $r->{status}, 400, "$bad: 400";
     is $r->{json}{code}, 'bad_request', "$bad: bad_request";
+    is $r->{json}{errors}[0]{pointer}, '/' . $bad =~ s/=.*//r, 'which one';
 }
 
 # in a list a command has all but what is read one by one
