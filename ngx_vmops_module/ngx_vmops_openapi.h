@@ -41,6 +41,7 @@
     X(License,       license)                                                 \
     X(Token,         token)                                                   \
     X(NewToken,      new_token)                                               \
+    X(PlatformToken, platform_token)                                          \
     X(Session,       session)                                                 \
     X(Seal,          seal)                                                    \
     X(AuditPage,     audit_page)                                              \

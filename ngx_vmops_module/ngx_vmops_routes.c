@@ -113,6 +113,9 @@ const ngx_vmops_route_t  ngx_vmops_routes[] = {
     NGX_VMOPS_ROUTE(PUT, "/admin/tenants/{tenant}/flags", PLATFORM,
                     &ngx_vmops_flags_body, ngx_vmops_tenant_flags_put),
 
+    NGX_VMOPS_ROUTE(GET, "/admin/tokens", PLATFORM, NULL,
+                    ngx_vmops_platform_token_list),
+
     NGX_VMOPS_ROUTE(GET, "/admin/flags", PLATFORM, NULL, ngx_vmops_flags_get),
     NGX_VMOPS_ROUTE(PUT, "/admin/flags", PLATFORM, &ngx_vmops_flags_body,
                     ngx_vmops_flags_put),

@@ -116,6 +116,7 @@ extern const ngx_vmops_body_t  ngx_vmops_settings_body;
 void ngx_vmops_token_create(ngx_vmops_op_t *op);
 void ngx_vmops_token_list(ngx_vmops_op_t *op);
 void ngx_vmops_token_delete(ngx_vmops_op_t *op);
+void ngx_vmops_platform_token_list(ngx_vmops_op_t *op);
 
 extern const ngx_vmops_body_t  ngx_vmops_token_body;
 

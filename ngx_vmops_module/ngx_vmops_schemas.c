@@ -205,6 +205,12 @@ NGX_VMOPS_FIELDS(new_token) = {
     NGX_VMOPS_S("expires_at", NULLABLE, TIME)
 };
 
+NGX_VMOPS_FIELDS(platform_token) = {
+    NGX_VMOPS_S("token_id", 0, UUID),
+    NGX_VMOPS_TEXT_S("name", 0, VMOPS_NAME_MAX),
+    NGX_VMOPS_S("created_at", 0, TIME)
+};
+
 NGX_VMOPS_FIELDS(session_flags) = {
     NGX_VMOPS_BOOL_S("AGENT_COMMAND_BUS_ENABLED", 0),
     NGX_VMOPS_BOOL_S("SECRETS_E2E_ENABLED", 0),

@@ -1,5 +1,5 @@
 
-/* API tokens of a tenant */
+/* API tokens of a tenant, and the list of the administrators' */
 
 
 #include "ngx_vmops_routes.h"
@@ -15,6 +15,8 @@ static void ngx_vmops_token_added(ngx_vmops_op_t *op, redisReply *reply);
 static void ngx_vmops_token_made_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply);
 static void ngx_vmops_token_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *record);
+static void ngx_vmops_platform_token_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *record);
 
 
@@ -40,6 +42,13 @@ static const ngx_vmops_member_t  ngx_vmops_token_members[] = {
     { "name", "name", NGX_VMOPS_STRING },
     { "role", "role", NGX_VMOPS_STRING },
     { "expires_at", "expires_at", NGX_VMOPS_TIME },
+    { "created_at", "created_at", NGX_VMOPS_TIME },
+    { NULL, NULL, 0 }
+};
+
+static const ngx_vmops_member_t  ngx_vmops_platform_token_members[] = {
+    { "token_id", "token_id", NGX_VMOPS_STRING },
+    { "name", "name", NGX_VMOPS_STRING },
     { "created_at", "created_at", NGX_VMOPS_TIME },
     { NULL, NULL, 0 }
 };
@@ -211,4 +220,32 @@ ngx_vmops_token_delete(ngx_vmops_op_t *op)
 {
     ngx_vmops_invoke_twice(op, token_delete, ngx_vmops_no_content,
                            op->principal->actor, op->path[0]);
+}
+
+
+/* they are made and revoked on a node, by their names */
+
+void
+ngx_vmops_platform_token_list(ngx_vmops_op_t *op)
+{
+    ngx_vmops_page_t  page;
+
+    if (ngx_vmops_page(op, VMOPS_P_UUID, &page) != NGX_OK) {
+        return;
+    }
+
+    op->draw = ngx_vmops_platform_token_draw;
+
+    ngx_vmops_invoke(op, platform_token_list, ngx_vmops_answer_list,
+                     page.cursor, page.limit);
+}
+
+
+static void
+ngx_vmops_platform_token_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
+    redisReply *record)
+{
+    vmops_jw_obj(w);
+    ngx_vmops_draw_members(w, record, ngx_vmops_platform_token_members);
+    vmops_jw_obj_end(w);
 }

@@ -50,6 +50,17 @@ my ($token, $used) = $f->ok_call(platform_principal => {
 is_deeply [hash($token)->{role}, $used], ['platform_admin', 2], 'a token';
 is $f->call(platform_principal => { hmac => 'h', cost => 2, limit => 3 })->[0],
     'rate_limited', 'too many requests';
+$f->ok_call(platform_token_add => { hmac => "h$_", token_id => "t$_",
+    role => 'platform_admin', name => 'm', mac => 'm' }) for 3, 2;
+my ($listed, $cursor) = $f->ok_call(platform_token_list => { limit => 2 });
+is_deeply [$cursor, map { hash($_)->{name} } @$listed], ['t2', 'n', 'm'],
+    'a page of them, in the order of their ids';
+($listed) = $f->ok_call(platform_token_list => { cursor => 't2', limit => 2 });
+is_deeply [map { hash($_)->{token_id} } @$listed], ['t3'], 'the next';
+is(($f->ok_call(platform_token_delete => { name => 'm' }))[0], 2,
+   'those of a name are deleted');
+($listed) = $f->ok_call(platform_token_list => { limit => 9 });
+is_deeply [map { hash($_)->{token_id} } @$listed], ['t1'], 'and listed no more';
 is $f->call(platform_principal => { hmac => 'x', cost => 1, limit => 3 })->[0],
     'unauthenticated', 'an unknown one';
 
@@ -92,9 +103,10 @@ is $status->(), 'expired', 'no lease at all';
 # the administrators' audit
 my @audit = map { my %e = @{ $_->[1] }; decode_json($e{entry}) }
     @{ $f->admin('XRANGE', 'platform/{p}/audit', '-', '+') };
-is_deeply [map { "$_->{event} $_->{id}" =~ s/ $//r =~ s/ t1//r } grep {
+is_deeply [map { "$_->{event} $_->{id}" } grep {
     $_->{event} ne 'flags.changed' } @audit],
-    ['token.created', 'tenant.created b', 'tenant.created a',
-     'tenant.created a-b'], 'what administrators did';
+    [(map { "token.created $_" } qw(t1 t3 t2)),
+     (map { "token.deleted $_" } qw(t2 t3)),
+     (map { "tenant.created $_" } qw(b a a-b))], 'what administrators did';
 
 done_testing;

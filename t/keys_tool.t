@@ -77,9 +77,22 @@ sub status { $s->rest(GET => '/admin/tenants', {
     headers => { Connection => 'close' } })->{status} }
 my @revoke = ('platform-revoke', @args[3 .. $#args]);
 is status($token, $_), 200, 'known on both nodes' for 0, 1;
+sub listed { $s->rest(GET => "/admin/tokens$_[0]", {
+    token => $s->platform_token })->{json} }
+my $all = listed('');
+is_deeply [sort map { $_->{name} } @{ $all->{items} }], ['second one', 'stack'],
+    'an administrator sees who is one';
+is_deeply [map { join ' ', sort keys %$_ } @{ $all->{items} }],
+    [('created_at name token_id') x 2], 'and nothing that could be of use';
+my $first = listed('?limit=1');
+is $first->{next_cursor}, $all->{items}[0]{token_id}, 'page by page';
+is_deeply listed("?cursor=$first->{next_cursor}")->{items}, [$all->{items}[1]],
+    'by their ids';
 is run_tool(@revoke)->{exit}, 0, 'revoked';
 holds_within(2, 'it is nobody\'s', sub { status($token, $_[0]) == 401 });
 is status($s->platform_token), 200, 'another administrator stays';
+is_deeply [map { $_->{name} } @{ listed('')->{items} }], ['stack'],
+    'and is the only one in the list';
 $run = run_tool(@revoke);
 is $run->{exit}, 1, 'there is none of that name any more';
 like $run->{err}, qr/not_found/, 'and says so';

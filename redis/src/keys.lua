@@ -143,7 +143,7 @@ local K = {
     --- platform/{p}/unsealed/added | hash | unsealed | yes | when each was last added
     unsealed_added = function(p) return p .. '/unsealed/added' end,
 
-    --- platform/{p}/tokens | zset | platform_token_add | no | their HMACs, score 0
+    --- platform/{p}/tokens | zset | platform_token_add | no | `<token_id>:<hmac>`, score 0
     platform_tokens = function(p) return p .. '/tokens' end,
 
     --- platform/{p}/tokens/<hmac> | hash | platform_token_add | no | platform administrators' tokens, MAC

@@ -55,20 +55,26 @@ function F.platform_token_add(p, a)
         'token_id', a.token_id, 'role', a.role, 'name', a.name,
         'created_at', text(ms), 'mac', a.mac,
     })
-    redis.call('ZADD', K.platform_tokens(p), 0, a.hmac)
+    redis.call('ZADD', K.platform_tokens(p), 0, a.token_id .. ':' .. a.hmac)
     Platform.audit(p, ms, 'token.created', 'platform:host', a.token_id,
                    { 'name', a.name, 'role', a.role })
     return { 'OK' }
 end
 
+function F.platform_token_list(p, a)
+    return page(K.platform_tokens(p), a.cursor, a.limit, function(member)
+        return Token.record(K.platform_token(p, Token.hmac(member)))
+    end, Token.id)
+end
+
 function F.platform_token_delete(p, a)
     local index, deleted = K.platform_tokens(p), 0
-    for _, hmac in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-        local key = K.platform_token(p, hmac)
+    for _, member in ipairs(redis.call('ZRANGE', index, 0, -1)) do
+        local key = K.platform_token(p, Token.hmac(member))
         local id, name = fields(key, 'token_id', 'name')
         if name == a.name then
             redis.call('DEL', key)
-            redis.call('ZREM', index, hmac)
+            redis.call('ZREM', index, member)
             Platform.audit(p, now(), 'token.deleted', 'platform:host', id,
                            { 'name', name })
             deleted = deleted + 1

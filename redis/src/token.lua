@@ -1,10 +1,21 @@
--- API tokens of a tenant.  The index holds "<token_id>:<hmac>": in order of
--- ids, found by id, and no list or cursor shows an HMAC.
+-- API tokens of a tenant.  The index, like that of the platform's, holds
+-- "<token_id>:<hmac>": in order of ids, found by id, and no list or cursor shows
+-- an HMAC.
 
 local Token = {}
 
-local function token_id(member)
+function Token.id(member)
     return string.match(member, '^[^:]*')
+end
+
+function Token.hmac(member)
+    return string.match(member, '[^:]*$')
+end
+
+-- what a list shows of one; nil where it has expired or is gone
+function Token.record(key)
+    local list = redis.call('HGETALL', key)
+    return #list > 0 and list or nil
 end
 
 function Token.add(t, ms, hmac, list, actor)
@@ -20,7 +31,7 @@ function Token.add(t, ms, hmac, list, actor)
 end
 
 local function drop(t, member)
-    local hmac = string.match(member, ':(.*)')
+    local hmac = Token.hmac(member)
     Console.drop(t, hmac)
     redis.call('DEL', K.token(t, hmac))
     redis.call('ZREM', K.tokens(t), member)
@@ -33,7 +44,7 @@ function Token.room(t, ms)
         return true
     end
     for _, member in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-        local ends = fields(K.token(t, string.match(member, ':(.*)')),
+        local ends = fields(K.token(t, Token.hmac(member)),
                             'expires_at')
         if ends ~= '' and num(ends) <= ms then
             drop(t, member)
@@ -57,10 +68,8 @@ end
 
 function F.token_list(t, a)
     return page(K.tokens(t), a.cursor, a.limit, function(member)
-        local list = redis.call('HGETALL', K.token(t, string.match(member,
-                                                                   ':(.*)')))
-        return #list > 0 and list or nil
-    end, token_id)
+        return Token.record(K.token(t, Token.hmac(member)))
+    end, Token.id)
 end
 
 function F.token_delete(t, a)
