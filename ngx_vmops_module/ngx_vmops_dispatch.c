@@ -17,19 +17,6 @@ static void ngx_vmops_parse(ngx_vmops_op_t *op);
 static void ngx_vmops_run(ngx_vmops_op_t *op);
 
 
-static const struct {
-    ngx_uint_t    method;
-    const char   *name;
-} ngx_vmops_methods[] = {
-    { NGX_HTTP_GET, "GET, HEAD" },
-    { NGX_HTTP_POST, "POST" },
-    { NGX_HTTP_PUT, "PUT" },
-    { NGX_HTTP_PATCH, "PATCH" },
-    { NGX_HTTP_DELETE, "DELETE" },
-    { 0, NULL }
-};
-
-
 void
 ngx_vmops_begin(ngx_vmops_op_t *op)
 {
@@ -153,25 +140,8 @@ ngx_vmops_choose(ngx_vmops_op_t *op)
 static void
 ngx_vmops_not_allowed(ngx_vmops_op_t *op, ngx_uint_t methods)
 {
-    u_char      *p, *last;
-    ngx_uint_t   i;
-
-    p = ngx_pnalloc(op->request->pool, 64);
-    if (p == NULL) {
-        ngx_vmops_finish(op, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    last = p;
-
-    for (i = 0; ngx_vmops_methods[i].name; i++) {
-        if (methods & ngx_vmops_methods[i].method) {
-            last = ngx_slprintf(last, p + 64, "%s%s", last == p ? "" : ", ",
-                                ngx_vmops_methods[i].name);
-        }
-    }
-
-    ngx_vmops_header(op, "Allow", vmops_span(p, last - p));
+    ngx_vmops_header(op, "Allow",
+                     ngx_vmops_route_allow(op->request->pool, methods));
     ngx_vmops_problem(op, VMOPS_PROBLEM_method_not_allowed);
 }
 

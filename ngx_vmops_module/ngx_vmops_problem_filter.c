@@ -8,7 +8,7 @@
  */
 
 
-#include "ngx_vmops.h"
+#include "ngx_vmops_routes.h"
 
 
 #define NGX_VMOPS_FILTER_MAX  1024
@@ -25,6 +25,7 @@ typedef struct {
 
 
 static ngx_int_t ngx_vmops_problem_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_vmops_problem_allow(ngx_http_request_t *r);
 static ngx_int_t ngx_vmops_problem_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 
@@ -119,7 +120,9 @@ ngx_vmops_problem_header_filter(ngx_http_request_t *r)
                         ngx_vmops_request_id(r), NULL, 0);
 
     if (vmops_jw_done(&w, &ctx->body) != 0
-        || ngx_vmops_common_headers(r) != NGX_OK)
+        || ngx_vmops_common_headers(r) != NGX_OK
+        || (status == NGX_HTTP_NOT_ALLOWED
+            && ngx_vmops_problem_allow(r) != NGX_OK))
     {
         return NGX_ERROR;
     }
@@ -139,6 +142,34 @@ ngx_vmops_problem_header_filter(ngx_http_request_t *r)
     r->headers_out.content_length_n = ctx->body.n;
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/*
+ * nginx refuses TRACE before there is a location, and does not say what is
+ * allowed: a path of the API has its methods, what else is here is read.
+ */
+
+static ngx_int_t
+ngx_vmops_problem_allow(ngx_http_request_t *r)
+{
+    ngx_uint_t                methods;
+    ngx_vmops_op_t            op;
+    const ngx_vmops_route_t  *route;
+
+    ngx_memzero(&op, sizeof(ngx_vmops_op_t));
+    op.request = r;
+
+    route = ngx_vmops_route_find(&op);
+
+    if (route == NULL) {
+        return ngx_vmops_push_header(r, "Allow", vmops_span_str("GET"));
+    }
+
+    (void) ngx_vmops_route_choose(route, 0, NULL, &methods);
+
+    return ngx_vmops_push_header(r, "Allow",
+                                 ngx_vmops_route_allow(r->pool, methods));
 }
 
 

@@ -52,6 +52,21 @@ const ngx_vmops_body_t  ngx_vmops_no_body = { .optional = 1 };
       &ngx_vmops_operation_##handler }
 
 
+static const struct {
+    ngx_uint_t    method;
+    const char   *name;
+} ngx_vmops_methods[] = {
+    { NGX_HTTP_GET, "GET, HEAD" },
+    { NGX_HTTP_POST, "POST" },
+    { NGX_HTTP_PUT, "PUT" },
+    { NGX_HTTP_PATCH, "PATCH" },
+    { NGX_HTTP_DELETE, "DELETE" },
+    { 0, NULL }
+};
+
+#define NGX_VMOPS_ALLOW_MAX  sizeof("GET, HEAD, POST, PUT, PATCH, DELETE")
+
+
 /* what the API document says of each handler */
 
 #define NGX_VMOPS_FLAG_NONE                       NGX_VMOPS_NO_FLAG
@@ -447,6 +462,31 @@ ngx_vmops_route_choose(const ngx_vmops_route_t *route, ngx_uint_t method,
     }
 
     return found;
+}
+
+
+vmops_span_t
+ngx_vmops_route_allow(ngx_pool_t *pool, ngx_uint_t methods)
+{
+    u_char      *p, *last;
+    ngx_uint_t   i;
+
+    p = ngx_pnalloc(pool, NGX_VMOPS_ALLOW_MAX);
+    if (p == NULL) {
+        return vmops_span(NULL, 0);
+    }
+
+    last = p;
+
+    for (i = 0; ngx_vmops_methods[i].name; i++) {
+        if (methods & ngx_vmops_methods[i].method) {
+            last = ngx_slprintf(last, p + NGX_VMOPS_ALLOW_MAX, "%s%s",
+                                last == p ? "" : ", ",
+                                ngx_vmops_methods[i].name);
+        }
+    }
+
+    return vmops_span(p, last - p);
 }
 
 

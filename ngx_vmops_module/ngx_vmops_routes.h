@@ -63,6 +63,9 @@ const ngx_vmops_route_t *ngx_vmops_route_find(ngx_vmops_op_t *op);
 const ngx_vmops_route_t *ngx_vmops_route_choose(const ngx_vmops_route_t *route,
     ngx_uint_t method, ngx_vmops_principal_t *p, ngx_uint_t *methods);
 
+/* methods as the header Allow has them; p NULL: no memory */
+vmops_span_t ngx_vmops_route_allow(ngx_pool_t *pool, ngx_uint_t methods);
+
 /* may this principal use a row? */
 ngx_uint_t ngx_vmops_route_open(const ngx_vmops_route_t *route,
     ngx_vmops_principal_t *p);

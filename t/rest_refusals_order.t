@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use VMOps;
+use VMOps::WSAgent;
 
 my $s = VMOps->stack;
 my $t = $s->tenant('acme');
@@ -83,6 +84,23 @@ is $r->{headers}{allow}, 'POST', 'is for POST';
 $r = refused('another method', $s->rest(PUT => '/vms', { @owner, json => {} }),
              405, 'method_not_allowed');
 is $r->{headers}{allow}, 'GET, HEAD, POST', 'and those that there are';
+
+
+# what nginx refuses by itself, before there is a location
+for (['/vms', 'GET, HEAD, POST'], ['/vm-ops/proxmox/start', 'POST'],
+     ['/settings/infra', 'GET, HEAD, PUT'], ['/nothing', 'GET'],
+     ['/healthz', 'GET, HEAD'], [VMOps::WSAgent::PATH, 'GET']) {
+    my ($path, $allow) = @$_;
+    $r = refused("TRACE $path", $s->rest(TRACE => $path, { @owner }), 405,
+                 'method_not_allowed');
+    is $r->{headers}{allow}, $allow, 'and says what is not';
+}
+for my $method (qw(OPTIONS PROPFIND FROBNICATE)) {
+    $r = refused($method, $s->rest($method => '/vms', { @owner }), 405,
+                 'method_not_allowed');
+    is $r->{headers}{allow}, 'GET, HEAD, POST', 'and says what is not';
+    is $s->rest($method => '/vms')->{status}, 401, 'once it knows who asks';
+}
 
 # the form
 refused('no JSON type', $s->rest(POST => '/vms', {
