@@ -69,8 +69,9 @@ is raw($later)->{status}, 'queued', 'and the next one waits behind it';
 is_deeply [ids($f->take(seen => $record->{seq} - 1))], [$id, $later],
     'in order';
 
-# another session's are none of this one's
-my $session = $f->connect_agent($w->{agent}, epoch => $f->{epoch}{$w->{agent}});
+# another session's are none of this one's, as far as the agent has seen them
+my $session = $f->connect_agent($w->{agent}, last_seq => raw($later)->{seq},
+                                epoch => $f->{epoch}{$w->{agent}});
 is_deeply [ids($f->take(session => $session, seen => 0))], [],
     'what another session had is not sent again';
 

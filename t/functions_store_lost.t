@@ -56,14 +56,17 @@ is_deeply $f->take->[2], [], 'neither is sent any more';
 $f->finish($late);
 ends_as $late, ['succeeded', 'its result says what became of it'];
 
-# given back by its gateway: then it is known
+# given back by its gateway: it is known of what was queued since then
 
-my $back = $f->submitted;
+my $before = $f->submitted;
 restart();
+my $back = $f->submitted;
 $f->take;
-$f->ok_call(untake => { @as, command_id => [$back] });
-$f->age($back, 10_500);
+$f->ok_call(untake => { @as, command_id => [$before, $back] });
+$f->age($_, 10_500) for $before, $back;
 ends_as $back, ['failed agent_disconnected', 'given back: surely not sent'];
+ends_as $before, ['indeterminate agent_disconnected',
+                  'given back now, and perhaps taken before'];
 
 # the gateway learns of the restart when it registers its agents again
 

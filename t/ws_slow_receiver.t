@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use JSON::PP;
 use MIME::Base64 ();
 use Time::HiRes qw(time);
 
@@ -46,8 +47,10 @@ wait_for {
 } 5, 'what became of them';
 my (%first, %second);
 while (my $m = $a->next_message(0.5)) {
-    $first{ $1 } = 1 if $m->{t} eq 'cmd'
-        && MIME::Base64::decode_base64url($m->{p}) =~ /"id":"([\w-]{36})"/;
+    next if $m->{t} ne 'cmd';
+    my $order = decode_json(MIME::Base64::decode_base64url($m->{p}));
+    $first{ $order->{id} } = 1;
+    $a->{last_seq} = $order->{seq};
 }
 $a->drop;
 my $next = $g->{agent} = $a->twin;

@@ -41,6 +41,9 @@ function Command.final(command)
     return FINAL[command.status] == true
 end
 
+-- `born` of what was sent once, and then queued again
+local SENT = '0'
+
 -- Surely not sent.  What another process queued may be: that it was taken can
 -- have been lost with its last second.
 function Command.unsent(command)
@@ -157,6 +160,17 @@ function Command.expire(t, ms, id, command)
             or session == '' and 'agent_disconnected' or 'timeout'
     end
     Command.finish(t, ms, id, command, status, code, 'system')
+end
+
+-- Delivered in vain: it is queued again
+function Command.requeue(t, ms, id, command)
+    local key = K.command(t, id)
+    command.status = 'queued'
+    redis.call('HSET', key, 'status', 'queued', 'born', command.born)
+    redis.call('HDEL', key, 'delivered_at', 'taken_by')
+    Command.set_due(t, id, command)
+    Events.command(t, ms, id, 'status', 'queued')
+    Command.expire(t, ms, id, command)
 end
 
 -- one that is as it is now, nil where there is none

@@ -92,18 +92,15 @@ function F.untake(t, a)
     local agent = K.agent(t, a.agent_id)
     local drained = num((fields(agent, 'drained')))
     for _, id in ipairs(a.command_id) do
-        local key = K.command(t, id)
-        local command = Command.record(key)
+        local command = Command.record(K.command(t, id))
         if command and command.status == 'delivered'
            and command.agent_id == a.agent_id
            and command.taken_by == a.session
         then
-            command.status, command.born = 'queued', text(born)
-            redis.call('HSET', key, 'status', 'queued', 'born', command.born)
-            redis.call('HDEL', key, 'delivered_at', 'taken_by')
-            Command.set_due(t, id, command)
-            Events.command(t, ms, id, 'status', 'queued')
-            Command.expire(t, ms, id, command)
+            if command.born == '' then
+                command.born = text(born)
+            end
+            Command.requeue(t, ms, id, command)
             drained = math.min(drained, num(command.seq) - 1)
             returned = returned + 1
         end

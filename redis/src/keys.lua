@@ -14,7 +14,7 @@ local K = {
     --- tenants/{<t>}/agents/<id> | hash | register, agent, session; submit, take, untake (`last_seq`, `drained`) | yes | public keys, approval, epochs, `last_seq`, presence, what the agent says of itself, MAC
     agent = function(t, id) return t .. '/agents/' .. id end,
 
-    --- tenants/{<t>}/agents/<id>/queue | zset | submit, finish, sweep | yes | commands not yet finished, by `seq`
+    --- tenants/{<t>}/agents/<id>/queue | zset | submit, finish, sweep; session_ready | yes | commands not yet finished, by `seq`
     queue = function(t, id) return t .. '/agents/' .. id .. '/queue' end,
 
     --- tenants/{<t>}/agents/<id>/takeovers | zset, expiring | session_displaced | yes | sessions that another one displaced and that answered still, of the last 10 minutes, by time
@@ -38,13 +38,13 @@ local K = {
     --- tenants/{<t>}/agent_commands | zset | submit, finish, sweep | yes | ids by time of creation; finished ones are trimmed
     commands = function(t) return t .. '/agent_commands' end,
 
-    --- tenants/{<t>}/agent_commands/<id> | hash | submit, take, untake, progress, finish, command, sweep | yes | AgentCommand, pinned secrets; `intent`: what was asked and by whom, with its MAC, and `outcome`: what its agent answered, with the receipt, in MessagePack
+    --- tenants/{<t>}/agent_commands/<id> | hash | submit, take, untake, session_ready, progress, finish, command, sweep | yes | AgentCommand, pinned secrets; `intent`: what was asked and by whom, with its MAC, and `outcome`: what its agent answered, with the receipt, in MessagePack
     command = function(t, id) return t .. '/agent_commands/' .. id end,
 
     --- tenants/{<t>}/agent_commands/<id>/log | list | log | yes | the last lines, `<ms> <line>`
     log = function(t, id) return t .. '/agent_commands/' .. id .. '/log' end,
 
-    --- tenants/{<t>}/deadlines | zset | submit, take, untake, finish, sweep | yes | open commands by when they are overdue
+    --- tenants/{<t>}/deadlines | zset | submit, take, untake, session_ready, finish, sweep | yes | open commands by when they are overdue
     deadlines = function(t) return t .. '/deadlines' end,
 
     --- tenants/{<t>}/secrets_ciphertext | zset | secret | yes | secret_refs, score 0

@@ -101,6 +101,38 @@ local function renumber(t, id, seen)
     end
 end
 
+-- What was sent to another session of this agent and is beyond what it has seen
+-- was lost with its worker, or its line: it is sent again, as long as it might be
+-- if it had waited.  That it never arrived is the agent's word only, so nobody
+-- says that it surely did not run.  Who has not seen what it accepted is a copy,
+-- or an old state of it: its word counts for nothing.
+local function unseen(t, ms, id, seen)
+    local lost = {}
+    for _, command_id in ipairs(redis.call('ZRANGEBYSCORE', K.queue(t, id),
+                                           '(' .. text(seen), '+inf'))
+    do
+        local command = Command.record(K.command(t, command_id))
+        if command and command.status == 'running' then
+            return
+        elseif command and command.status == 'delivered'
+               and command.taken_by ~= '' and command.cancel_at == ''
+               and ms < Command.due_at(num(command.created_at),
+                                       num(command.timeout_s), true)
+        then
+            lost[#lost + 1] = command
+        end
+    end
+    for _, command in ipairs(lost) do
+        command.born = SENT
+        Command.requeue(t, ms, command.command_id, command)
+    end
+    if lost[1] then
+        local drained = fields(K.agent(t, id), 'drained')
+        redis.call('HSET', K.agent(t, id), 'drained',
+                   text(math.min(num(drained), num(lost[1].seq) - 1)))
+    end
+end
+
 function F.session_ready(t, a)
     local key = K.agent(t, a.agent_id)
     local agent = record(key)
@@ -136,6 +168,9 @@ function F.session_ready(t, a)
         'version', a.version, 'platform', a.platform,
     }))
     renumber(t, a.agent_id, last)
+    if not again then
+        unseen(t, ms, a.agent_id, last)
+    end
     local restarted = agent.born ~= text(born) and '1' or '0'
     local asked = redis.call('SRANDMEMBER', K.rotations(t, a.agent_id),
                              LIMIT.ROTATIONS_TOLD)
