@@ -5,7 +5,6 @@ use strict;
 use warnings;
 
 use JSON::PP;
-use Time::HiRes qw(time);
 
 use VMOps::Mounts;
 use VMOps;
@@ -56,8 +55,8 @@ done_testing;
 # that come in so many seconds
 sub results_of {
     my ($seconds) = @_;
-    my $end = time + $seconds;
-    $server->until(sub { time > $end }, 'the time');
+    my $end = now + $seconds;
+    $server->until(sub { now > $end }, 'the time');
     return grep { $_->{t} eq 'result' } @{ $server->{messages} };
 }
 

@@ -7,7 +7,6 @@ use warnings;
 
 use IO::Select;
 use IPC::Open2 qw(open2);
-use Time::HiRes qw(time);
 
 use VMOps;
 use VMOps::PVESim;
@@ -61,8 +60,8 @@ sub terminal {
     my ($command, @talk) = @_;
     my $pid = open2(my $out, my $in, script($command));
     my ($seen, $from) = ('', 0);
-    my $until = time + 20;
-    while (time < $until) {
+    my $until = now + 20;
+    while (now < $until) {
         next if !IO::Select->new($out)->can_read(0.1);
         last if !sysread $out, $seen, 4096, length $seen;
         my $at = @talk ? index $seen, $talk[0], $from : -1;
@@ -71,7 +70,7 @@ sub terminal {
         syswrite $in, "$talk[1]\n";
         splice @talk, 0, 2;
     }
-    kill 'KILL', $pid if time >= $until;
+    kill 'KILL', $pid if now >= $until;
     close $in;
     waitpid $pid, 0;
     return ($seen, $? >> 8);

@@ -8,7 +8,6 @@ use warnings;
 
 use JSON::PP;
 use MIME::Base64 qw(decode_base64url encode_base64url);
-use Time::HiRes qw(time);
 
 use VMOps;
 use VMOps::Audit;
@@ -27,7 +26,7 @@ my $rounds = rounds(ci => 12, full => 200);
 for my $round (1 .. $rounds) {
     my $r = $w->rest(POST => '/tokens', { node => 1 + $round % 2, json => {
         name => "t\x{e9}$round", role => 'viewer' } });
-    my $since = time;
+    my $since = now;
     canary("token $round", $r->{json}{token});
     my $took = $audit->wait_sealed($since);
     push @late, $took if $took > 2;
@@ -118,9 +117,9 @@ wait_for { !@{ $s->redis('ZRANGE', 'platform/{p}/unsealed', 0, -1) } } 30,
     'nobody to be looked after';
 my $redis = $s->redis_client;
 $redis->call('MONITOR');
-my $until = time + 2;
+my $until = now + 2;
 my %calls;
-while ((my $left = $until - time) > 0) {
+while ((my $left = $until - now) > 0) {
     my $line = $redis->next_message($left) // last;
     $calls{$1}++ if $line =~ /"FCALL" "vmops_(unsealed_\w+|audit_\w+)"/;
 }

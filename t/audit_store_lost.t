@@ -8,7 +8,6 @@ use strict;
 use warnings;
 
 use JSON::PP;
-use Time::HiRes qw(time);
 
 use VMOps;
 use VMOps::Audit;
@@ -33,7 +32,7 @@ sub change {
 sub sealed_change {
     my ($why) = @_;
     wait_for { change() } 15, 'a change';
-    cmp_ok $audit->wait_sealed(time), '<=', 2, "$why: sealed within 2 s";
+    cmp_ok $audit->wait_sealed(now), '<=', 2, "$why: sealed within 2 s";
 }
 
 sub verify {

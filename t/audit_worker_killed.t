@@ -5,8 +5,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Audit;
 use VMOps::Faults;
@@ -27,7 +25,7 @@ sub change {
         json => { name => 't' . ++$made, role => 'viewer' } });
     die "no change: $r->{status} $r->{body}\n" if $r->{status} != 201;
     canary("token $made", $r->{json}{token});
-    return time;
+    return now;
 }
 
 sub lease {
@@ -43,7 +41,7 @@ my $rounds = rounds(ci => 10, full => 100);
 for my $round (1 .. $rounds) {
     my $since = change(1 + $round % 2);
     my $until = $since + 0.6;
-    while (time < $until) {
+    while (now < $until) {
         last if ($audit->numbers)[0] == ($audit->numbers)[1];
         if (lease()) { $held++; last }
     }

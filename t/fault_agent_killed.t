@@ -6,8 +6,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Faults;
 use VMOps::Process qw(spawn);
@@ -34,7 +32,7 @@ diag 'in ms: ', join ', ', map { sprintf '%s %d', $_, $length{$_} } @WHAT;
 # the promise
 
 my ($points, %ends) = (0);
-my $began = time;
+my $began = now;
 for my $round (1 .. rounds(ci => 2, full => 50)) {
     my @killed = round();
     $points += @killed;
@@ -45,7 +43,7 @@ for my $round (1 .. rounds(ci => 2, full => 50)) {
     $ends{$_->{status}}++ for values %{ $w->records };
 }
 diag sprintf '%d points in %.1f minutes; ends: %s', $points,
-    (time - $began) / 60, join ', ', map { "$ends{$_} $_" } sort keys %ends;
+    (now - $began) / 60, join ', ', map { "$ends{$_} $_" } sort keys %ends;
 cmp_ok $ends{succeeded} // 0, '>', 0, 'some succeeded';
 isnt $agent->record->{status}, 'locked', 'no false lock';
 
@@ -118,9 +116,9 @@ sub begin_all {
 
 sub killed_after {
     my ($ms, $what, $vmid) = @_;
-    my $start = time;
+    my $start = now;
     my $cli = begin_all($what, $vmid);
-    my $left = $ms / 1000 - (time - $start);
+    my $left = $ms / 1000 - (now - $start);
     select undef, undef, undef, $left if $left > 0;
     kill 'KILL', grep { defined } $agent->pid, $cli;
     waitpid $cli, 0 if $cli;
@@ -133,12 +131,12 @@ sub killed_after {
 sub unharmed {
     my ($what) = @_;
     guests_ready();
-    my $start = time;
+    my $start = now;
     my $cli = begin_all($what, 100);
     waitpid $cli, 0 if $cli;
     is $?, 0, "$what by itself" if $cli;
     $w->settle;
-    my $length = (time - $start) * 1000;
+    my $length = (now - $start) * 1000;
     is_deeply [map { $_->{status} } values %{ $w->records }], ['succeeded'],
         "$what: an order succeeds";
     return $length;

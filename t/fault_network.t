@@ -7,7 +7,6 @@ use strict;
 use warnings;
 
 use File::Temp qw(tempdir);
-use Time::HiRes qw(time);
 
 use VMOps;
 use VMOps::Relay;
@@ -103,17 +102,17 @@ for my $cut_s (@{ rounds(ci => [1, 4], full => [1, 10, 70]) }) {
     $w->taken($action, $_, timeout_s => 30) for 100, 101;
     wait_for { @{ $w->effects } >= 2 } 10, 'their tasks';
     is ip(qw(link set), $wire[0], 'down'), '', "$cut_s s: the wire is cut";
-    my $cut = time;
+    my $cut = now;
     my $r = $w->order($action, 102, timeout_s => 30);
     is $r->{status}, 202, 'an order goes out into nothing';
     wait_for { grep { $_->{event} eq 'effect' } @{ $w->effects } } 10,
         'the effect';
-    wait_for { time - $cut > $cut_s } $cut_s + 1, 'the end of the cut';
+    wait_for { now - $cut > $cut_s } $cut_s + 1, 'the end of the cut';
     is ip(qw(link set), $wire[0], 'up'), '', 'the wire is mended';
-    my $mended = time;
+    my $mended = now;
     wait_for { $w->quiet } 45, 'all of it';
     diag sprintf '%d s: all is final %.1f s later, %d new sessions: %s',
-        $cut_s, time - $mended, sessions() - $sessions,
+        $cut_s, now - $mended, sessions() - $sessions,
         join ' ', sort map { $_->{status} } values %{ $w->records };
     is sessions(), $sessions, 'the session outlived it' if $cut_s < 15;
     $w->agree("cut for $cut_s s");

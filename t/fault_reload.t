@@ -6,7 +6,6 @@ use warnings;
 
 use JSON::PP;
 use POSIX ();
-use Time::HiRes qw(time);
 
 use VMOps;
 use VMOps::Crowd;
@@ -23,27 +22,27 @@ my $reloads = rounds(ci => 4, full => 20);
 my @tenants = map { $s->tenant("t$_", max_agents => 1000) } 1 .. TENANTS;
 my @agents = map { make_agent($tenants[$_ % TENANTS], $_ < 50) }
     0 .. $agents - 1;
-my $come = time;
+my $come = now;
 my @crowds = map {
     my $n = $_;
     VMOps::Crowd->start(@agents[grep { $_ % CROWDS == $n } 0 .. $#agents]);
 } 0 .. CROWDS - 1;
 my $redis = $s->redis_client;
 wait_for { present() == $agents } 60, 'all agents';
-$come = time - $come;
+$come = now - $come;
 
 my $client = start_client();
-my $began = time;
+my $began = now;
 my (@gone, @memory);
 for my $n (1 .. $reloads) {
     my @old = $s->workers;
-    my $start = time;
+    my $start = now;
     $s->reload;
     wait_for { !grep { kill 0, $_ } @old } GONE_S + 5, 'the end of old workers';
-    push @gone, time - $start;
+    push @gone, now - $start;
     wait_for { present() == $agents } 60, 'all agents';
-    my $until = time + BETWEEN_S;
-    wait_for { time > $until } BETWEEN_S + 1, 'some load';
+    my $until = now + BETWEEN_S;
+    wait_for { now > $until } BETWEEN_S + 1, 'some load';
     push @memory, memory();
 }
 my ($slowest) = sort { $b <=> $a } @gone;
@@ -62,7 +61,7 @@ wait_for { !grep { $status->($_) =~ /^(?:queued|delivered|running)$/ } @ids } 30
 my %ends;
 $ends{ $status->($_) }++ for @ids;
 is_deeply \%ends, { succeeded => scalar @ids }, @ids . ' commands in '
-    . int(time - $began) . ' s, 0 lost';
+    . int(now - $began) . ' s, 0 lost';
 cmp_ok scalar @ids, '>', $reloads * 5, 'enough of them; '
     . "$load->{refused} refused, $load->{again} times asked again";
 

@@ -5,8 +5,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Faults;
 use VMOps::Relay;
@@ -151,9 +149,9 @@ sub make_plan {
 }
 
 sub run_plan {
-    my $start = time;
+    my $start = now;
     for my $step (@plan) {
-        my $wait = $step->[0] / 1000 - (time - $start);
+        my $wait = $step->[0] / 1000 - (now - $start);
         select undef, undef, undef, $wait if $wait > 0;
         $step->[2]->();
     }

@@ -5,8 +5,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Faults;
 use VMOps::Witness;
@@ -51,20 +49,20 @@ is $w->order('start', 101, timeout_s => $stop_s + 10)->{status}, 202,
     'and a longer one';
 wait_for { tasks() == 2 } 10, 'their tasks';
 $faults->stop_redis;
-my $stopped = time;
+my $stopped = now;
 my $r = $w->order('start', 102);
 is $r->{json}{code}, 'store_unavailable', 'a store that is silent: 503';
 cmp_ok $r->{ms}, '<', 4000, "in $r->{ms} ms";
-wait_for { time - $stopped > 4 } 10, 'the loss to be known';
+wait_for { now - $stopped > 4 } 10, 'the loss to be known';
 $r = $w->order('start', 103);
 is $r->{json}{code}, 'store_unavailable', 'later, too';
 cmp_ok $r->{ms}, '<', 500, 'and at once';
-wait_for { time - $stopped > $stop_s } $stop_s + 1, 'the end of the stop';
+wait_for { now - $stopped > $stop_s } $stop_s + 1, 'the end of the stop';
 $faults->go_on_redis;
-my $back = time;
+my $back = now;
 wait_for { VMOps::Witness::final($w->records->{ $short->{json}{command_id} }) }
     6, 'the end of what was overdue';
-cmp_ok time - $back, '<', 5, 'final within 5 s of the return';
+cmp_ok now - $back, '<', 5, 'final within 5 s of the return';
 $agent->wait_status('online');
 $w->order('start', 103);
 $w->settle;

@@ -6,8 +6,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Faults;
 use VMOps::Relay;
@@ -129,8 +127,8 @@ $id = $w->taken($action, 100, timeout_s => 3);
 wait_for { tasks() } 10, 'its task';
 $relay->hold;
 cut($mark, before => 'delivered', busy => 0, meanwhile => sub {
-    my $until = time + 3.5;
-    wait_for { time > $until } 5, 'its deadline';
+    my $until = now + 3.5;
+    wait_for { now > $until } 5, 'its deadline';
 });
 wait_for { VMOps::Witness::final(raw($id)) } 9, 'its end';
 is raw($id)->{status}, 'indeterminate', 'queued, as it seems: nobody knows';
@@ -228,16 +226,16 @@ for my $away_s (0, 4) {
         'it is deleted';
     is $site->rest(POST => '/agents/' . $other->id . '/revoke')->{status}, 200,
         'an agent is revoked';
-    my $start = time;
+    my $start = now;
     cut($mark, busy => 0, meanwhile => sub {
-        wait_for { time - $start >= $away_s } $away_s + 1, 'a long absence';
+        wait_for { now - $start >= $away_s } $away_s + 1, 'a long absence';
     });
     is $s->redis('HGET', $w->key('agents', $other->id), 'revoked'), 0,
         'the store has forgotten it' unless $away_s;
     wait_for { $asks->() == 401 } 8, 'the end of the token';
-    pass sprintf 'deleted again after %.1f s', time - $start;
+    pass sprintf 'deleted again after %.1f s', now - $start;
     wait_for { $other->record->{status} eq 'revoked' } 8, 'the revocation';
-    pass sprintf 'revoked again after %.1f s', time - $start;
+    pass sprintf 'revoked again after %.1f s', now - $start;
     $other->stop;
 }
 

@@ -5,8 +5,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Faults;
 use VMOps::Relay;
@@ -69,9 +67,9 @@ sub calls {
     my ($seconds) = @_;
     my $redis = $s->redis_client;
     $redis->call('MONITOR');
-    my $until = time + $seconds;
+    my $until = now + $seconds;
     my %calls;
-    while ((my $left = $until - time) > 0) {
+    while ((my $left = $until - now) > 0) {
         my $line = $redis->next_message($left) // last;
         $calls{$1}++ if $line =~ /"FCALL" "vmops_(sweep|active_lease)"/;
     }
@@ -98,9 +96,9 @@ for my $case (['a worker', sub {
     wait_for { @{ $w->effects } } 10, 'its task';
     $faults->pause($agent->pid);
     $kill->();
-    my ($killed, $asked) = (time, 0);
+    my ($killed, $asked) = (now, 0);
     wait_for {
-        $asked = time;
+        $asked = now;
         $site->rest(GET => '/agents/' . $agent->id, { node => 2 })
             ->{json}{status} eq 'offline';
     } 10, 'the agent offline';

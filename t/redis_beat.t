@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Time::HiRes qw(time);
+use VMOps::Process qw(now);
 use VMOps::RedisClient;
 
 my $t = VMOps::RedisClient->new;
@@ -68,19 +69,19 @@ is(beat()->{lost}, 0, 'not lost');
 
 my $beats = beat()->{beats};
 $t->wait_for(3, sub { beat()->{beats} > $beats });
-my $start = time;
+my $start = now;
 $t->redis_kill;
 ok($t->wait_for(6, sub { beat()->{lost} }), 'lost');
-my $took = time - $start;
+my $took = now - $start;
 diag(sprintf 'lost %.0f ms after the kill', $took * 1000);
 ok($took > 1.9 && $took < 3.2, 'three seconds after the last beat');
 is(beat()->{fresh}, 0, 'not fresh');
 
 $t->redis_restart;
 $t->redis_acl;
-$start = time;
+$start = now;
 ok($t->wait_for(5, sub { beat()->{born} == 2 }), 'born again');
-diag(sprintf 'born %.0f ms after the store', (time - $start) * 1000);
+diag(sprintf 'born %.0f ms after the store', (now - $start) * 1000);
 isnt(beat()->{incarnation}, $b->{incarnation}, 'another incarnation');
 like(beat()->{live}, qr/^[0-9a-f,]*\Q@{[beat()->{incarnation}]}/, 'lives');
 is(beat()->{lost}, 1, 'lost once');

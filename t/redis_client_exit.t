@@ -10,7 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
-use Time::HiRes qw(time);
+use VMOps::Process qw(now);
 use VMOps::RedisClient;
 
 my $t = VMOps::RedisClient->new;
@@ -59,9 +59,9 @@ for my $n (1 .. 400) {
 }
 is("@refused", '', 'a reload refuses nothing');
 
-my $start = time;
+my $start = now;
 ok($t->wait_for(10, sub { workers() == 2 }), 'old workers have gone');
-diag(sprintf 'old workers gone after %.0f ms', (time - $start) * 1000);
+diag(sprintf 'old workers gone after %.0f ms', (now - $start) * 1000);
 
 # a fast shutdown and a graceful one with calls pending
 
@@ -69,12 +69,12 @@ $t->redis('CLIENT', 'PAUSE', 500, 'ALL');
 my @socks = map { $t->start('/call', 'a=ECHO', "a=last$_") } 1 .. 20;
 $t->wait_for(2, sub { $t->fields('/stat')->{pending} });
 
-$start = time;
+$start = now;
 $t->nginx_signal('QUIT');
 my @bad = grep { !/^200 \$last/ } map { scalar $t->finish($_) } @socks;
 is("@bad", '', 'quit: all answered');
 ok($t->nginx_ended(10), 'nginx ends');
-diag(sprintf 'quit in %.0f ms with a pause of 500 ms', (time - $start) * 1000);
+diag(sprintf 'quit in %.0f ms with a pause of 500 ms', (now - $start) * 1000);
 
 my @hooks = $t->log =~ /redis test: graceful exit begins/g;
 my @exits = $t->log =~ /gracefully shutting down/g;
@@ -94,9 +94,9 @@ ok($t->nginx_ended(5), 'a fast shutdown ends, too');
 $t->redis_kill;
 $t->nginx_start(workers => 2);
 $t->wait_for(5, sub { $t->log =~ /cannot connect/ });
-$start = time;
+$start = now;
 $t->nginx_signal('QUIT');
 ok($t->nginx_ended(5), 'quit without a server');
-cmp_ok(time - $start, '<', 1.5, 'at once');
+cmp_ok(now - $start, '<', 1.5, 'at once');
 
 $t->done;

@@ -10,7 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
-use Time::HiRes qw(time);
+use VMOps::Process qw(now);
 use VMOps::RedisClient;
 
 my $t = VMOps::RedisClient->new;
@@ -30,7 +30,7 @@ for my $round (1 .. 3) {
        'calls wait') if $stopped;
 
     $t->redis_kill;
-    my $killed = time;
+    my $killed = now;
 
     my ($ok, $none) = (0, 0);
     for my $r (map { scalar $t->finish($_) } @socks) {
@@ -43,19 +43,19 @@ for my $round (1 .. 3) {
     }
 
     diag(sprintf 'round %d: %d answered, %d failed %.0f ms after the kill',
-         $round, $ok, $none, (time - $killed) * 1000);
+         $round, $ok, $none, (now - $killed) * 1000);
     is($none, 15000, 'with nothing') if $stopped;
 
     ok($t->wait_for(5, sub { !$t->fields('/stat')->{ready} }), 'not ready');
 
-    my $start = time;
+    my $start = now;
     is(scalar $t->get('/call', 'a=PING'), "503 refused\n", 'refused');
-    cmp_ok(time - $start, '<', 0.1, 'at once');
+    cmp_ok(now - $start, '<', 0.1, 'at once');
 
-    $start = time;
+    $start = now;
     $t->redis_restart;
     ok($t->ready, 'back');
-    diag(sprintf 'back %.0f ms after the start', (time - $start) * 1000);
+    diag(sprintf 'back %.0f ms after the start', (now - $start) * 1000);
     is(scalar $t->get('/call', 'a=ECHO', 'a=x'), "200 \$x\n\n", 'serves');
 }
 

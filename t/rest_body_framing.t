@@ -22,8 +22,8 @@ sub chunk { sprintf "%x\r\n%s\r\n", length $_[0], $_[0] }
 # what came until the end of the connection, or until it matches
 sub answer {
     my ($sock, $like) = @_;
-    my ($in, $deadline) = ('', time + 15);
-    while (time < $deadline) {
+    my ($in, $deadline) = ('', now + 15);
+    while (now < $deadline) {
         vec(my $bits = '', fileno $sock, 1) = 1;
         next unless select $bits, undef, undef, 1;
         last unless sysread $sock, $in, 65536, length $in;

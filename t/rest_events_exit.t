@@ -5,8 +5,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Rest;
 use VMOps::Stream;
@@ -27,13 +25,13 @@ my @last = map { $_->next } @streams[0 .. 3];
 is_deeply [map { $_->{data}{status} } @last], [('delivered') x 4],
     'streams are read';
 
-my $start = time;
+my $start = now;
 $s->reload;
 for my $stream (@streams) {
     is $stream->next(3), undef, 'a stream ends';
     is $stream->end, 'clean', 'by a last chunk';
 }
-cmp_ok time - $start, '<', 3, 'soon';
+cmp_ok now - $start, '<', 3, 'soon';
 
 # on with the new workers
 $t->agent->drop;

@@ -5,8 +5,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Faults;
 use VMOps::Rest;
@@ -44,10 +42,10 @@ package Reader {
     # one more event, if it comes within so many seconds
     sub read {
         my ($self, $seconds) = @_;
-        my $until = Time::HiRes::time() + $seconds;
+        my $until = VMOps::now + $seconds;
         while (1) {
             $self->connect if !$self->{stream};
-            my $left = $until - Time::HiRes::time();
+            my $left = $until - VMOps::now;
             return if $left <= 0;
             my $event = eval { $self->{stream}->next($left) };
             return if !$event && !$self->{stream}->end;
@@ -120,8 +118,8 @@ for my $round (1 .. $rounds) {
 $agent->result($order);
 $agent->receive('result.ok');
 for my $reader (@readers) {
-    my $deadline = time + 30;
-    while (time < $deadline) {
+    my $deadline = now + 30;
+    while (now < $deadline) {
         my $event = $reader->read(5) or next;
         last if $event->{event} eq 'done'
              || $event->{event} eq 'command'

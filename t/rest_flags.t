@@ -6,7 +6,6 @@ use strict;
 use warnings;
 
 use JSON::PP;
-use Time::HiRes qw(time);
 
 use VMOps;
 use VMOps::Rest;
@@ -24,7 +23,7 @@ sub set_flags {
     my ($path, %flags) = @_;
     my $r = $s->rest(PUT => "/admin/$path", { token => $s->platform_token,
                                               json => \%flags });
-    $changed = time;
+    $changed = now;
     is $r->{status}, 200, "$path: " . join ' ', map {
         "$_ " . ($flags{$_} // 'inherited') } keys %flags;
 }
@@ -75,7 +74,7 @@ my %call = (
     "DELETE /secrets/bindings/vm/$t->{vm}/proxmox" => [],
 );
 # whichever worker is asked, also one that nobody has asked until now
-wait_for { time - $changed > 2 } 5, 'the time in which a flag is effective';
+wait_for { now - $changed > 2 } 5, 'the time in which a flag is effective';
 for my $call (sort keys %call) {
     my $r = $t->rest(split(/ /, $call), { @{ $call{$call} } });
     is "$r->{status} $r->{json}{code}", '501 feature_disabled', $call;

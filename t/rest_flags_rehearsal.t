@@ -8,7 +8,7 @@ use warnings;
 
 use JSON::PP;
 use POSIX ();
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
 
 use VMOps;
 use VMOps::Rest;
@@ -29,7 +29,7 @@ sub admin {
 
 # off for all, long before the load begins
 admin(PUT => 'flags', { $FLAG => $off });
-my $begun = time;
+my $begun = now;
 
 # a tenant of each cohort, and two of their own mind
 my %cohort = ((map { ($_ => $_) } @COHORTS), pilot => 'production',
@@ -48,9 +48,9 @@ admin(PUT => 'tenants/holdout/flags', { $FLAG => $off });
 my %said = map { $_ => [[0, 0]] } @COHORTS;
 sub change {
     my ($cohort, $value) = @_;
-    push @{ $said{$cohort} }, [time, $value];
+    push @{ $said{$cohort} }, [now, $value];
     admin(PUT => "flags/$cohort", { $FLAG => $value ? $on : $off });
-    push @{ $said{$cohort}[-1] }, time;
+    push @{ $said{$cohort}[-1] }, now;
 }
 
 # One tenant's load: a process that submits, carries out what comes, and looks
@@ -59,11 +59,11 @@ sub load {
     my ($t, $until, $out) = @_;
     my $n = 0;
     while (!-e $until) {
-        my $began = time;
+        my $began = now;
         my $r = $t->rest(POST => '/vm-ops/proxmox/start', {
             node => 1 + $n++ % 2, json => { vm_uuid => $t->vm },
             headers => { Connection => 'close' } });
-        my $ended = time;
+        my $ended = now;
         my $what = "$r->{status} " . ($r->{json}{code} // '');
         if ($r->{status} == 202) {
             my $id = $r->{json}{command_id};
@@ -78,7 +78,7 @@ sub load {
     }
 }
 
-sleep 0.1 while time < $begun + $SEEN;
+sleep 0.1 while now < $begun + $SEEN;
 my $until = $s->dir . '/load.over';
 my %child;
 for my $name (sort keys %tenant) {

@@ -72,10 +72,10 @@ pass 'and the old workers go';
 # a worker that has a revocation to repeat stays for it, and then goes
 $t->made(POST => '/agents/' . $t->agent->id . '/revoke');
 @old = $s->workers;
-my $started = Time::HiRes::time();
+my $started = now;
 $s->reload;
 reload_gone(@old);
-cmp_ok Time::HiRes::time() - $started, '<', 8, 'the old workers go then, too';
+cmp_ok now - $started, '<', 8, 'the old workers go then, too';
 is $t->rest(GET => '/agents/' . $t->agent->id)->{json}{status}, 'revoked',
     'and the agent is revoked';
 

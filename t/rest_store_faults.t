@@ -7,7 +7,7 @@ use warnings;
 
 use JSON::PP;
 use POSIX ();
-use Time::HiRes qw(time sleep);
+use Time::HiRes qw(sleep);
 
 use VMOps;
 use VMOps::Faults;
@@ -111,7 +111,7 @@ sub client {
                 my ($method, $path, $right, $body) = @{ $asks[$i % @asks] };
                 my $r = $s->rest($method, $path, { token => $token,
                     ($body ? (json => $body) : ()), timeout => 10 });
-                $say->({ at => time, ms => $r->{ms}, status => $r->{status},
+                $say->({ at => now, ms => $r->{ms}, status => $r->{status},
                          code => $r->{json}{code}, path => "$method $path",
                          right => $right->($r) ? 1 : 0 });
             } else {
@@ -119,7 +119,7 @@ sub client {
                     token => $token, command("$n-$i"), timeout => 10 });
                 # away for longer than its gateway's beat: it is offline, which
                 # is what the store says as long as nobody told it otherwise
-                $say->({ at => time, ms => $r->{ms}, status => $r->{status},
+                $say->({ at => now, ms => $r->{ms}, status => $r->{status},
                          code => $r->{json}{code}, path => 'a command',
                          key => "$n-$i", id => $r->{json}{command_id},
                          token => [$n, $which],
@@ -149,33 +149,33 @@ my $rounds = rounds(ci => 1, full => 15);
 my @spans;
 more(20, 'before anything happens');
 for my $round (1 .. $rounds) {
-    my $from = time;
+    my $from = now;
     $s->redis(qw(CONFIG SET maxmemory 1));
     more(40, 'of a full store');
-    push @spans, ['full', $from, time];
+    push @spans, ['full', $from, now];
     $s->redis(qw(CONFIG SET maxmemory 0));
     more(40, 'after that');
 
-    $from = time;
+    $from = now;
     $faults->stop_redis;
-    wait_for { time - $from > HANG_S } HANG_S + 1, 'the hang';
-    push @spans, ['hung', $from, time];
+    wait_for { now - $from > HANG_S } HANG_S + 1, 'the hang';
+    push @spans, ['hung', $from, now];
     $faults->go_on_redis;
     more(60, 'after that');
 
-    $from = time;
+    $from = now;
     for (1 .. 20) {
         $deploy->call(FUNCTION => 'LOAD', 'REPLACE', $library);
         more(3, 'between two loads');
     }
-    push @spans, ['functions replaced', $from, time];
+    push @spans, ['functions replaced', $from, now];
 
     # a rollout that is none: gone, and there again
-    $from = time;
+    $from = now;
     $s->redis(FUNCTION => 'DELETE', 'vmops_1');
     more(20, 'of a store without functions');
     $deploy->call(FUNCTION => 'LOAD', $library);
-    push @spans, ['functions gone', $from, time];
+    push @spans, ['functions gone', $from, now];
 
     # it comes back by itself: every client is served, and commands run
     my $r;

@@ -24,14 +24,14 @@ sub active { return defined $redis->call(ZSCORE => 'platform/{p}/active', 'acme'
 
 # overdue
 my @ids = map { $t->start(timeout_s => 1)->{command_id} } 1 .. 3;
-my $start = time;
+my $start = now;
 ok active(), 'a tenant with open commands is looked after';
 my $order = $t->agent->cmd;
 $t->agent->ack($order);
 wait_for { !grep { status($_) ne 'indeterminate' } @ids } 8,
     'the commands to end by themselves';
-cmp_ok time - $start, '<=', 6, 'within 5 s of their deadline';
-cmp_ok time - $start, '>=', 1, 'and not before it';
+cmp_ok now - $start, '<=', 6, 'within 5 s of their deadline';
+cmp_ok now - $start, '>=', 1, 'and not before it';
 
 # nothing open: kept for a while, because workers remember that it is listed
 ok active(), 'the tenant is kept at first';
@@ -53,12 +53,12 @@ my ($key) = grep { $redis->call(HGET => $_, 'token_id') eq $token->{token_id} }
     grep { m{^tenants/\{acme\}/tokens/.} } @{ $redis->call(KEYS => '*') };
 my @record = @{ $redis->call(HGETALL => $key) };
 my ($hmac) = $key =~ m{([^/]+)$};
-$start = time;
+$start = now;
 is $t->rest(DELETE => "/tokens/$token->{token_id}")->{status}, 204, 'deleted';
 $redis->call(HSET => $key, @record);
 $redis->call(ZADD => 'tenants/{acme}/tokens', 0, "$token->{token_id}:$hmac");
 wait_for { !$redis->call(EXISTS => $key) } 6, 'the token to be deleted again';
-my $took = time - $start;
+my $took = now - $start;
 cmp_ok $took, '>=', 2.5, 'deleted again, 3 s later';
 cmp_ok $took, '<', 5, 'not much later';
 wait_for { $t->rest(GET => '/vms', { token => $token->{token} })->{status}

@@ -6,8 +6,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Gateway;
 
@@ -98,7 +96,7 @@ for (1 .. 5) {
     $g->wait_online($silent[-1]);
 }
 $g->{agent} = $a = pop @silent;
-my $start = time;
+my $start = now;
 wait_for { !grep { !closing($_) } @silent } 10, 'their ends';
 is $_->closed, 4409, 'a silent one is closed 4409' for @silent;
 is $g->admin('EXISTS', $takeovers), 0, 'none of them counts';

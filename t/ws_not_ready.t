@@ -5,8 +5,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Gateway;
 use VMOps::WSAgent;
@@ -55,12 +53,12 @@ $g->wait_offline;
 
 my %slow = (silent => $g->make_agent, welcomed => $g->make_agent,
             pinging => $g->make_agent);
-my $start = time;
+my $start = now;
 $_->connect for values %slow;
 $slow{welcomed}->auth;
 for my $which (qw(silent welcomed pinging)) {
     my $x = $slow{$which};
-    while ($which eq 'pinging' && !$x->{closed} && time - $start < 8) {
+    while ($which eq 'pinging' && !$x->{closed} && now - $start < 8) {
         $x->frame('x', type => 'ping');
         $x->next_frame(0.25);
     }

@@ -5,8 +5,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Gateway;
 
@@ -28,7 +26,7 @@ $a->ack($order);
 $g->wait_command($running, 'running');
 
 my ($old) = $g->workers;
-my $start = time;
+my $start = now;
 $g->reload;
 
 my %retry;
@@ -57,8 +55,8 @@ $g->wait_command($id, 'succeeded');
 pass 'and commands go on';
 
 wait_for { !kill 0, $old } 8, 'the old worker\'s end';
-cmp_ok time - $start, '<', 8, sprintf 'the old worker is gone after %.1f s',
-    time - $start;
+cmp_ok now - $start, '<', 8, sprintf 'the old worker is gone after %.1f s',
+    now - $start;
 $g->wait_offline($rude, 2);
 pass 'the one that did not answer is offline, too';
 unlike $g->error_log, qr/open socket/, 'no socket was left';
@@ -70,8 +68,8 @@ my $served = 0;
 for (1 .. 3) {
     push @ids, map { $g->submit } 1 .. 20;
     $g->reload;
-    my $deadline = time + 10;
-    until ($a->{closed} || $a->{eof} || time > $deadline) {
+    my $deadline = now + 10;
+    until ($a->{closed} || $a->{eof} || now > $deadline) {
         my $m = $a->next_message(1) or next;
         if ($m->{t} eq 'cmd') {
             $a->{in_hand}{ $m->{p} } = 1;

@@ -34,10 +34,10 @@ $a = $g->{agent};
 # an end of the connection is seen at once
 
 for my $how ('fin', 'rst') {
-    my $start = Time::HiRes::time();
+    my $start = now;
     $a->drop($how);
     $g->wait_offline;
-    my $ms = 1000 * (Time::HiRes::time() - $start);
+    my $ms = 1000 * (now - $start);
     cmp_ok $ms, '<', 500, sprintf "%s: offline after %.0f ms", uc $how, $ms;
     is $g->try_submit->[0], 'agent_offline', uc($how) . ': nothing is queued';
     $g->online;

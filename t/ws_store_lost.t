@@ -6,8 +6,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::Gateway;
 
@@ -57,7 +55,7 @@ is $a->cmd->{id}, $missed, 'and while all connections were';
 # the store stands still for longer than the beat may
 
 kill 'STOP', $g->server->{pid};
-my $start = time;
+my $start = now;
 my $early = $g->make_stranger;
 wait_for {
     my $r = $early->handshake;
@@ -66,9 +64,9 @@ wait_for {
         && $r->{headers}{'retry-after'};
 } 8, 'a refusal';
 pass 'no beat: handshakes get 503 store_unavailable, with Retry-After';
-my $refusal = time;
+my $refusal = now;
 is $early->handshake->{status}, 503, 'the next one too';
-cmp_ok time - $refusal, '<', 0.3, 'and at once';
+cmp_ok now - $refusal, '<', 0.3, 'and at once';
 
 # a result that cannot be stored: the agent keeps it, and brings it again
 
@@ -78,7 +76,7 @@ is $a->receive('bye', 8)->{code}, 'store_unavailable',
 is $a->closed(8), 1013, 'and closed 1013';
 is $other->{closed}, undef, 'an idle agent stays connected';
 
-wait_for { time - $start > 4.5 } 6, 'more than the beat\'s 3 s';
+wait_for { now - $start > 4.5 } 6, 'more than the beat\'s 3 s';
 kill 'CONT', $g->server->{pid};
 wait_for { my ($now) = @{ $g->live }; $now && $now ne $before } 10,
     'a new incarnation';

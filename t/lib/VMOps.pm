@@ -35,7 +35,7 @@ use lib "$TOP/conf";
 use VMOps::Agent;
 use VMOps::HTTP;
 use VMOps::Leaks;
-use VMOps::Process qw(run_command wait_for children);
+use VMOps::Process qw(now run_command wait_for children);
 use VMOps::Redis;
 
 # Test::More's done_testing() is replaced by ours, which checks the logs first
@@ -45,7 +45,7 @@ BEGIN {
     Test::More->import(import => \@test_more);
 }
 our @EXPORT = (@test_more,
-               qw(wait_for run_command canary rounds holds_within
+               qw(now wait_for run_command canary rounds holds_within
                   done_testing));
 
 
@@ -78,9 +78,9 @@ sub rounds {
 # machine is makes no difference.  The condition gets a number that grows.
 sub holds_within {
     my ($seconds, $what, $condition, $times) = @_;
-    my ($changed, $row, $n, $late) = (time, 0, 0);
+    my ($changed, $row, $n, $late) = (now, 0, 0);
     while ($row < ($times // 20)) {
-        my $asked = time;
+        my $asked = now;
         if ($condition->($n++)) {
             $row++;
             next;

@@ -17,10 +17,9 @@ use Crypt::PK::Ed25519;
 use Exporter 'import';
 use JSON::PP;
 use MIME::Base64 qw(decode_base64url encode_base64url);
-use Time::HiRes qw(time);
 
 use VMOps ();
-use VMOps::Process qw(wait_for);
+use VMOps::Process qw(now wait_for);
 use VMOps::WSAgent;
 
 our @EXPORT = qw(audit_link seal_bytes audit_fault line);
@@ -118,11 +117,11 @@ sub numbers {
 # how long it took from a moment on until what was written then is sealed
 sub wait_sealed {
     my ($self, $since, $seconds) = @_;
-    $since //= time;
+    $since //= now;
     my ($want) = $self->numbers;
     wait_for { ($self->numbers)[1] >= $want } $seconds // 10,
         "a seal of entry $want";
-    return time - $since;
+    return now - $since;
 }
 
 sub export {

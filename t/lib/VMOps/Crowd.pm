@@ -17,9 +17,8 @@ use File::Temp qw(tempfile);
 use JSON::PP;
 use MIME::Base64 qw(decode_base64url);
 use POSIX ();
-use Time::HiRes qw(time);
 
-use VMOps::Process ();
+use VMOps::Process qw(now);
 
 use constant { AGAIN_S => 0.5, TURN_S => 0.05, STOP_S => 30 };
 
@@ -71,7 +70,7 @@ sub live {
     local $SIG{TERM} = sub { $stop = 1 };
     until ($stop) {
         for my $a (grep { !$_->{sock} } @{ $self->{agents} }) {
-            $self->come($a) if time >= ($a->{due} // 0);
+            $self->come($a) if now >= ($a->{due} // 0);
         }
         my $bits = '';
         vec($bits, fileno $_->{sock}, 1) = 1
@@ -95,7 +94,7 @@ sub come {
     my ($self, $a) = @_;
     if (!eval { $a->online; 1 }) {
         $a->drop;
-        $a->{due} = time + AGAIN_S * rand;
+        $a->{due} = now + AGAIN_S * rand;
         return;
     }
     $self->{sessions}++;
@@ -114,7 +113,7 @@ sub hear {
     };
     return if $alive;
     $a->drop;
-    $a->{due} = time + (delete $a->{retry_ms} // 1000 * AGAIN_S * rand) / 1000;
+    $a->{due} = now + (delete $a->{retry_ms} // 1000 * AGAIN_S * rand) / 1000;
 }
 
 sub on {

@@ -25,7 +25,7 @@ use Mojo::Server::Daemon;
 use Mojolicious;
 use Time::HiRes qw(time);
 
-use VMOps::Process qw(run_command);
+use VMOps::Process qw(now run_command);
 use VMOps::WSAgent;
 
 use constant { TENANT => 'acme', SECONDS => 20 };
@@ -72,11 +72,11 @@ sub command_pk { $_[0]{key}->export_key_raw('public') }
 # the only waiting: the loop runs until the condition holds
 sub until {
     my ($self, $condition, $what, $seconds) = @_;
-    my $end = time + ($seconds // SECONDS);
+    my $end = now + ($seconds // SECONDS);
     my $tick = Mojo::IOLoop->recurring(0.02 => sub { });
     my $value;
     until ($value = $condition->()) {
-        croak "waited for $what" if time > $end;
+        croak "waited for $what" if now > $end;
         Mojo::IOLoop->one_tick;
     }
     Mojo::IOLoop->remove($tick);

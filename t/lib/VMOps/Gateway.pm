@@ -24,7 +24,6 @@ use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use MIME::Base64 qw(encode_base64url);
 use POSIX qw(WNOHANG);
-use Time::HiRes qw(time);
 
 use VMOps;
 use VMOps::Functions qw(hash now_ms);

@@ -8,7 +8,8 @@ use warnings;
 use Carp qw(croak);
 use JSON::PP;
 use Mojo::UserAgent;
-use Time::HiRes qw(time);
+
+use VMOps::Process qw(now);
 
 use constant MAX_ANSWER => 8 * 1024 * 1024;
 
@@ -50,9 +51,9 @@ sub request {
     my $timeout = $opt->{timeout} // 20;
     $ua->inactivity_timeout($timeout)->request_timeout($timeout);
 
-    my $start = time;
+    my $start = now;
     my $tx = $ua->start(build($ua, $method, $url, $opt));
-    my $ms = (time - $start) * 1000;
+    my $ms = (now - $start) * 1000;
     my $res = $tx->res;
     my $error = $tx->error;
     if ($error && !$error->{code}) {
@@ -81,7 +82,7 @@ sub events {
     my $ua = agent($opt->{ca});
     $ua->inactivity_timeout($seconds)->request_timeout($seconds);
 
-    my $start = time;
+    my $start = now;
     my $tx = build($ua, GET => $url, {
         %$opt, headers => { Accept => 'text/event-stream',
                             %{ $opt->{headers} // {} } } });
@@ -100,7 +101,7 @@ sub events {
         . $json->encode(\@events) if !$done && $tx->error
                                   && $tx->error->{message} =~ /timeout/i;
     return { status => $tx->res->code, events => \@events, ended => !$done,
-             body => $text, ms => (time - $start) * 1000 };
+             body => $text, ms => (now - $start) * 1000 };
 }
 
 sub parse_event {

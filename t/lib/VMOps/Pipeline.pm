@@ -13,7 +13,8 @@ use warnings;
 
 use Carp qw(croak);
 use JSON::PP;
-use Time::HiRes qw(time);
+
+use VMOps::Process qw(now);
 
 use constant SECONDS => 20;            # any wait
 
@@ -43,12 +44,12 @@ sub bytes {
 sub send {
     my ($self, $bytes) = @_;
     local $SIG{PIPE} = 'IGNORE';
-    my $deadline = time + SECONDS;
+    my $deadline = now + SECONDS;
     while (length $bytes) {
         # an answer that comes early must not stop both sides
         vec(my $bits = '', fileno $self->{sock}, 1) = 1;
         my ($in, $out) = ($bits, $bits);
-        select $in, $out, undef, $deadline - time or croak 'cannot send';
+        select $in, $out, undef, $deadline - now or croak 'cannot send';
         if (vec $in, fileno $self->{sock}, 1) {
             sysread $self->{sock}, $self->{in}, 65536, length $self->{in}
                 or return $self->{eof} = 1, 0;
@@ -67,7 +68,7 @@ sub send {
 # the next answer; undef: the connection ended before it
 sub answer {
     my ($self, $seconds) = @_;
-    my $deadline = time + ($seconds // SECONDS);
+    my $deadline = now + ($seconds // SECONDS);
     while (1) {
         if ($self->{in} =~ /\A(.*?)\r\n\r\n/s) {
             my ($head, $from) = ($1, $+[0]);
@@ -84,7 +85,7 @@ sub answer {
             }
         }
         return undef if $self->{eof};
-        my $left = $deadline - time;
+        my $left = $deadline - now;
         vec(my $bits = '', fileno $self->{sock}, 1) = 1;
         croak 'no answer in time'
             if $left <= 0 || !select $bits, undef, undef, $left;

@@ -8,19 +8,22 @@ use warnings;
 use Carp qw(croak);
 use Exporter 'import';
 use POSIX qw(:sys_wait_h setsid);
-use Time::HiRes qw(time);
+use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
-our @EXPORT_OK = qw(wait_for run_command spawn stop children);
+our @EXPORT_OK = qw(now wait_for run_command spawn stop children);
+
+# Seconds of a clock that nobody sets: what took how long is measured by it.
+sub now() { return clock_gettime(CLOCK_MONOTONIC) }
 
 # wait_for { condition } $seconds, 'what';  the condition's value; dies when it
 # does not come true in time
 sub wait_for(&$$) {
     my ($condition, $seconds, $what) = @_;
-    my $deadline = time + $seconds;
+    my $deadline = now + $seconds;
     while (1) {
         my $value = $condition->();
         return $value if $value;
-        croak "no $what in $seconds s" if time > $deadline;
+        croak "no $what in $seconds s" if now > $deadline;
         select undef, undef, undef, 0.02;
     }
 }
@@ -30,7 +33,7 @@ sub wait_for(&$$) {
 sub run_command {
     my ($command, %opt) = @_;
     my $timeout = $opt{timeout} // 30;
-    my $start = time;
+    my $start = now;
 
     pipe my $in_r, my $in_w or croak "pipe: $!";
     pipe my $out_r, my $out_w or croak "pipe: $!";
@@ -53,7 +56,7 @@ sub run_command {
         my ($r, $w) = ('', '');
         vec($r, fileno $_, 1) = 1 for values %from;
         vec($w, fileno $in_w, 1) = 1 if $in_w;
-        my $left = $start + $timeout - time;
+        my $left = $start + $timeout - now;
         if ($left <= 0) {
             kill 'KILL', -$pid;
             waitpid $pid, 0;
@@ -78,7 +81,7 @@ sub run_command {
     }
     waitpid $pid, 0;
     return { exit => $? >> 8, signal => $? & 127, out => $buffer{out},
-             err => $buffer{err}, ms => (time - $start) * 1000 };
+             err => $buffer{err}, ms => (now - $start) * 1000 };
 }
 
 sub exec_with {

@@ -14,7 +14,9 @@ use IO::Socket::INET;
 use IO::Socket::UNIX;
 use POSIX qw(WNOHANG);
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
+
+use VMOps::Process qw(now);
 
 my $top = abs_path(dirname(__FILE__) . '/../../..');
 
@@ -49,11 +51,11 @@ sub dir { return $_[0]{dir} }
 
 sub wait_for {
     my ($self, $s, $code) = @_;
-    my $end = time + $s;
+    my $end = now + $s;
 
     for (;;) {
         my $rv = $code->();
-        return $rv if $rv || time > $end;
+        return $rv if $rv || now > $end;
         sleep 0.01;
     }
 }
@@ -358,10 +360,10 @@ sub start {
 sub finish {
     my ($self, $s, $timeout) = @_;
     my $select = IO::Select->new($s);
-    my $end = time + ($timeout // 20);
+    my $end = now + ($timeout // 20);
     my $in = '';
 
-    while ((my $left = $end - time) > 0) {
+    while ((my $left = $end - now) > 0) {
         next unless $select->can_read($left);
         last unless sysread $s, $in, 65536, length $in;
     }

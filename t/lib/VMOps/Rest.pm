@@ -15,9 +15,9 @@ use warnings;
 
 use Carp qw(croak);
 use JSON::PP;
-use Time::HiRes qw(time);
 
 use VMOps ();
+use VMOps::Process qw(now);
 use VMOps::WSAgent;
 
 my $json = JSON::PP->new->utf8->canonical;
@@ -112,13 +112,13 @@ sub begin {
                      map { "$_: $headers{$_}" } sort keys %headers)
         . "\r\n\r\n$body";
     $sock->flush;
-    return bless { sock => $sock, in => '', started => time },
+    return bless { sock => $sock, in => '', started => now },
         'VMOps::Rest::Request';
 }
 
 package VMOps::Rest::Request;
 
-use Time::HiRes qw(time);
+use VMOps::Process qw(now);
 
 # what has come until now, after waiting for more for at most so long
 sub read {
@@ -126,7 +126,7 @@ sub read {
     vec(my $bits = '', fileno $self->{sock}, 1) = 1;
     if (select $bits, undef, undef, $seconds) {
         my $n = sysread $self->{sock}, $self->{in}, 65536, length $self->{in};
-        $self->{ended} = time if !$n;
+        $self->{ended} = now if !$n;
     }
     return $self->{in};
 }
@@ -136,9 +136,9 @@ sub is_waiting { my ($self) = @_; $self->read(0); return !length $self->{in} }
 # until what has come matches, or the end of the connection
 sub until_like {
     my ($self, $like, $seconds) = @_;
-    my $deadline = time + ($seconds // 10);
+    my $deadline = now + ($seconds // 10);
     while ($self->{in} !~ $like && !$self->{ended}) {
-        my $left = $deadline - time;
+        my $left = $deadline - now;
         die "no $like in time, but: $self->{in}\n" if $left <= 0;
         $self->read($left);
     }

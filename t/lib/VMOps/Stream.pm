@@ -13,7 +13,8 @@ use warnings;
 
 use Carp qw(croak);
 use JSON::PP;
-use Time::HiRes qw(time);
+
+use VMOps::Process qw(now);
 
 use constant SECONDS => 10;            # any wait
 
@@ -47,7 +48,7 @@ sub end { $_[0]{end} }
 
 sub head {
     my ($self) = @_;
-    my $deadline = time + SECONDS;
+    my $deadline = now + SECONDS;
     $self->fill($deadline) until $self->{in} =~ s/\A(.*?)\r\n\r\n//s;
     my ($line, @lines) = split /\r\n/, $1;
     ($self->{status}) = $line =~ m{^HTTP/1\.1 (\d+)} or croak "no answer: $line";
@@ -57,7 +58,7 @@ sub head {
 sub fill {
     my ($self, $deadline) = @_;
     vec(my $bits = '', fileno $self->{sock}, 1) = 1;
-    my $left = $deadline - time;
+    my $left = $deadline - now;
     croak 'nothing comes from the stream'
         if $left <= 0 || !select $bits, undef, undef, $left;
     my $n = sysread $self->{sock}, $self->{in}, 65536, length $self->{in};
@@ -79,7 +80,7 @@ sub dechunk {
 # The next event.  undef when there is none any more; croaks when none comes.
 sub next {
     my ($self, $seconds) = @_;
-    my $deadline = time + ($seconds // SECONDS);
+    my $deadline = now + ($seconds // SECONDS);
     while (1) {
         $self->dechunk;
         while ($self->{text} =~ s/\A(.*?)\n\n//s) {
@@ -131,9 +132,9 @@ sub silent {
 # the events until the end, and how long that took
 sub rest_of {
     my ($self, $seconds) = @_;
-    my ($start, @events) = time;
+    my ($start, @events) = now;
     while (my $event = $self->next($seconds)) { push @events, $event }
-    return (time - $start, @events);
+    return (now - $start, @events);
 }
 
 sub close { close $_[0]{sock} }

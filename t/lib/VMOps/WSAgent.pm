@@ -27,7 +27,7 @@ use Protocol::WebSocket::Frame;
 use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER SO_RCVBUF TCP_NODELAY);
 use Time::HiRes qw(time);
 
-use VMOps::Process qw(run_command);
+use VMOps::Process qw(now run_command);
 
 use constant {
     SECONDS     => 10,                 # any wait
@@ -426,9 +426,9 @@ sub receive {
     for my $i (0 .. $#$kept) {
         return splice @$kept, $i, 1 if $kept->[$i]{t} eq $type;
     }
-    my $deadline = time + ($seconds // SECONDS);
+    my $deadline = now + ($seconds // SECONDS);
     while (1) {
-        my $m = $self->next_message($deadline - time);
+        my $m = $self->next_message($deadline - now);
         croak "no $type, but " . $self->how_it_ended unless $m;
         return $m if $m->{t} eq $type;
         push @{ $self->{skipped} }, $m;
@@ -452,7 +452,7 @@ sub next_message {
 # the payload of the next data frame; answers pings if told to
 sub next_frame {
     my ($self, $seconds, $pong) = @_;
-    my $deadline = time + $seconds;
+    my $deadline = now + $seconds;
     while (1) {
         $self->{frame}->append($self->{in}) if length $self->{in};
         $self->{in} = '';
@@ -467,14 +467,14 @@ sub next_frame {
                 my ($code, $reason) = length $bytes
                     ? unpack 'n a*', $bytes : (1005, '');
                 $self->{closed} = { code => $code, reason => $reason,
-                                    at => time };
+                                    at => now };
                 return undef;
             } else {
                 return $bytes;
             }
         }
         return undef if $self->{eof} || $self->{closed};
-        my $left = $deadline - time;
+        my $left = $deadline - now;
         return undef if $left <= 0;
         $self->fill($left, 1);
     }
@@ -483,9 +483,9 @@ sub next_frame {
 # waits for the Close: its code; answers it, and waits for the end of TCP
 sub closed {
     my ($self, $seconds) = @_;
-    my $deadline = time + ($seconds // SECONDS);
+    my $deadline = now + ($seconds // SECONDS);
     while (!$self->{closed} && !$self->{eof}) {
-        my $left = $deadline - time;
+        my $left = $deadline - now;
         croak 'not closed in time' if $left <= 0;
         my $m = eval { $self->next_message($left) };
         push @{ $self->{skipped} }, $m if $m;
@@ -493,7 +493,7 @@ sub closed {
     return 'no Close' unless $self->{closed};
     eval { $self->frame(pack('n', $self->{closed}{code} == 1005 ? 1000
                              : $self->{closed}{code}), type => 'close') };
-    $self->fill(1, 1) while !$self->{eof} && time < $deadline;
+    $self->fill(1, 1) while !$self->{eof} && now < $deadline;
     croak 'the connection stays open' unless $self->{eof};
     $self->drop;
     return $self->{closed}{code};
@@ -520,7 +520,7 @@ sub drop {
 
 sub write {
     my ($self, $bytes) = @_;
-    my $deadline = time + SECONDS;
+    my $deadline = now + SECONDS;
     local $SIG{PIPE} = 'IGNORE';
     while (length $bytes) {
         my $n = syswrite $self->{sock}, $bytes;
@@ -528,7 +528,7 @@ sub write {
             substr $bytes, 0, $n, '';
             next;
         }
-        croak "cannot write: $!" unless $!{EAGAIN} && time < $deadline;
+        croak "cannot write: $!" unless $!{EAGAIN} && now < $deadline;
         select undef, undef, undef, 0.01;
     }
 }

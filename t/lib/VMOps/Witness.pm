@@ -28,7 +28,7 @@ use Time::HiRes qw(time);
 
 use VMOps ();
 use VMOps::Functions ();
-use VMOps::Process qw(wait_for);
+use VMOps::Process qw(now wait_for);
 use VMOps::Site;
 
 use constant {
@@ -216,11 +216,11 @@ sub quiet {
 # the commands themselves may take.
 sub settle {
     my ($self, %opt) = @_;
-    my $until = time + SETTLE_S;
+    my $until = now + SETTLE_S;
     my $since;
-    while (time < $until) {
-        $since = $self->quiet ? $since // time : undef;
-        return if $since && time - $since >= ($opt{for_s} // 0);
+    while (now < $until) {
+        $since = $self->quiet ? $since // now : undef;
+        return if $since && now - $since >= ($opt{for_s} // 0);
         select undef, undef, undef, STEP_S;
     }
 }
