@@ -21,7 +21,7 @@ typedef struct {
     ngx_vmops_stream_t       stream;
     ngx_vmops_command_t      command;      /* id empty: the tenant's stream */
     ngx_vmops_writer_t       writer;
-    ngx_msec_t               said;         /* when something was written */
+    ngx_msec_t               said;         /* when all was written */
 
     ngx_vmops_event_id_t     after;        /* the client has all up to it */
     ngx_vmops_event_id_t     floor;        /* the oldest that is to be kept */
@@ -40,6 +40,7 @@ static void ngx_vmops_sse_ready(ngx_vmops_op_t *op);
 static void ngx_vmops_sse_message(ngx_vmops_op_t *op, vmops_span_t message);
 static void ngx_vmops_sse_end(ngx_vmops_op_t *op, ngx_vmops_end_e why);
 static void ngx_vmops_sse_close(ngx_vmops_op_t *op);
+static void ngx_vmops_sse_written(ngx_vmops_op_t *op);
 static void ngx_vmops_sse_pump(ngx_vmops_op_t *op);
 static ngx_int_t ngx_vmops_sse_refused(ngx_vmops_op_t *op, ngx_int_t code,
     redisReply *reply);
@@ -123,7 +124,7 @@ ngx_vmops_sse_create(ngx_vmops_op_t *op)
 
     sse->writer.type = "text/event-stream";
     sse->writer.slow = "its events";
-    sse->writer.next = ngx_vmops_sse_pump;
+    sse->writer.next = ngx_vmops_sse_written;
 
     /* an empty one says that nothing has been seen (HTML, 9.2.4) */
 
@@ -245,6 +246,8 @@ ngx_vmops_sse_end(ngx_vmops_op_t *op, ngx_vmops_end_e why)
 {
     ngx_vmops_sse_t *sse = op->data;
 
+    ngx_msec_t  silence;
+
     switch (why) {
 
     case NGX_VMOPS_END_EXIT:
@@ -271,17 +274,13 @@ ngx_vmops_sse_end(ngx_vmops_op_t *op, ngx_vmops_end_e why)
         return;
     }
 
-    ngx_vmops_live_timer(op, VMOPS_SSE_COMMENT_MS);
+    /* what was written meanwhile, or a store that hung, moved it only here */
 
-    if (op->call || sse->writer.writing) {
-        return;
-    }
+    silence = ngx_current_msec - sse->said;
 
-    if (ngx_current_msec - sse->said >= VMOPS_SSE_COMMENT_MS) {
-        ngx_vmops_sse_write(op, vmops_span_str(ngx_vmops_sse_comment));
-        return;
-    }
-
+    ngx_vmops_live_timer(op, silence < VMOPS_SSE_COMMENT_MS
+                             ? VMOPS_SSE_COMMENT_MS - silence
+                             : VMOPS_SSE_COMMENT_MS);
     ngx_vmops_sse_pump(op);
 }
 
@@ -298,7 +297,21 @@ ngx_vmops_sse_close(ngx_vmops_op_t *op)
 }
 
 
-/* the next page, when there may be one and the one before is gone */
+static void
+ngx_vmops_sse_written(ngx_vmops_op_t *op)
+{
+    ngx_vmops_sse_t *sse = op->data;
+
+    sse->said = ngx_current_msec;
+
+    ngx_vmops_sse_pump(op);
+}
+
+
+/*
+ * The next page, when there may be one and the one before is gone; a comment
+ * before it, if it is time for one.
+ */
 
 static void
 ngx_vmops_sse_pump(ngx_vmops_op_t *op)
@@ -309,7 +322,18 @@ ngx_vmops_sse_pump(ngx_vmops_op_t *op)
     ngx_uint_t    n;
     vmops_span_t  after, limit;
 
-    if (op->call || sse->writer.writing || !sse->behind) {
+    if (op->call || sse->writer.writing) {
+        return;
+    }
+
+    if (sse->writer.started
+        && ngx_current_msec - sse->said >= VMOPS_SSE_COMMENT_MS)
+    {
+        ngx_vmops_sse_write(op, vmops_span_str(ngx_vmops_sse_comment));
+        return;
+    }
+
+    if (!sse->behind) {
         return;
     }
 
@@ -640,8 +664,6 @@ ngx_vmops_sse_write(ngx_vmops_op_t *op, vmops_span_t text)
             ngx_vmops_live_timer(op, VMOPS_SSE_COMMENT_MS);
         }
     }
-
-    sse->said = ngx_current_msec;
 
     ngx_vmops_write(op, text);
 }
