@@ -239,10 +239,10 @@ demo-stop:
 
 
 # Tests: Perl files and the unit tests' programs (TAP too) under one prove.
-# TESTS= names some of them only.
+# TESTS= names some of them only.  t/run-test runs one of them.
 
 TESTS ?= $(wildcard t/*.t) $(UNIT)
-PROVE := prove -It/lib --timer --failures
+PROVE := prove -e t/run-test --timer --failures
 JOBS  ?= 2
 
 export CMOCKA_MESSAGE_OUTPUT := TAP
@@ -284,7 +284,7 @@ MEMCHECK := valgrind --quiet --error-exitcode=99 --leak-check=full
 check-valgrind: unit
 	@command -v valgrind >/dev/null || { echo "check-valgrind needs valgrind:" \
 	  "./configure.sh check-valgrind" >&2; exit 1; }
-	$(PROVE) -j$(JOBS) -e '$(MEMCHECK)' $(UNIT)
+	$(PROVE) -j$(JOBS) -e 't/run-test $(MEMCHECK)' $(UNIT)
 
 
 # Fuzzing with clang's libFuzzer, each target for so long.
@@ -307,7 +307,7 @@ LINT_SH   := configure.sh .ci/run t/sanitize/nginx t/sanitize/options \
              t/fuzz/run t/openapi/install
 LINT_PERL := $(wildcard conf/stack conf/demo conf/VMOps/*.pm redis/generate docs/generate \
              t/*.t t/lib/*.pm t/lib/*/*.pm t/pve/pve-sim t/bench/run \
-             t/bench/*.pm t/lint/style)
+             t/bench/*.pm t/lint/style t/run-test)
 LINT_C    := $(wildcard agent/*.[ch] agent/*/*.[ch] common/*.[ch] \
              common/ngx/*.[ch] ngx_*_module/*.[ch] ngx_*_module/*.def \
              include/*.h include/*.def conf/*.c t/unit/*.[ch] t/agent/*.c \
