@@ -74,18 +74,15 @@ is $s->rest(GET => '/license', { token => $owner })->{json}{status}, 'expired',
 my %lease = (plan => 'pro', max_agents => 1, max_vms => 1, grace_s => 60);
 my %status = (active => 3600, grace => -30, expired => -90);
 for my $status (qw(active grace expired)) {
-    my $ends = VMOps::time_of(time + $status{$status});
+    my $at = time + $status{$status};
+    my $ends = VMOps::time_of($at);
     $r = admin(PUT => '/tenants/acme/license', { %lease, expires_at => $ends });
     is_deeply $r->{json}, { tenant => 'acme', %lease, expires_at => $ends },
         "a lease: $status";
     my $seen = $s->rest(GET => '/license', { token => $owner })->{json};
     is_deeply $seen, { status => $status, plan => 'pro', expires_at => $ends,
-        grace_until => VMOps::time_of(time + $status{$status} + 60) =~
-            s/\.\d+//r =~ s/Z/.000Z/r, max_agents => 1, max_vms => 1,
-        agents => 0, vms => 0 }, 'as the tenant sees it'
-        if $seen->{grace_until} eq VMOps::time_of(
-            int(time) + $status{$status} + 60);
-    is $seen->{status}, $status, "it is $status";
+        grace_until => VMOps::time_of($at + 60), max_agents => 1, max_vms => 1,
+        agents => 0, vms => 0 }, 'as the tenant sees it';
 }
 my %vm = (name => 'web', agent_id => undef, guest => 'qemu', node => 'pve1',
           vmid => 100);

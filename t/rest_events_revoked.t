@@ -61,7 +61,8 @@ is $t->rest(DELETE => "/tokens/$token->{token_id}")->{status}, 204,
 end('deleted', $start, \@streams, \@waits, '401 unauthenticated');
 
 # expired
-my ($soon, $due) = (time + 3, now + 3);
+my $soon = int(time) + 4;         # in milliseconds, too
+my $due = now + $soon - time;
 my $made = $t->made(POST => '/tokens', { name => 'soon', role => 'operator',
                                          expires_at => VMOps::time_of($soon) });
 canary('a token that expires', $made->{token});
