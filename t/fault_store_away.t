@@ -56,7 +56,7 @@ cmp_ok $r->{ms}, '<', 4000, "in $r->{ms} ms";
 wait_for { now - $stopped > 4 } 10, 'the loss to be known';
 $r = $w->order('start', 103);
 is $r->{json}{code}, 'store_unavailable', 'later, too';
-cmp_ok $r->{ms}, '<', 500, 'and at once';
+cmp_ok $r->{ms}, '<', 1000, 'and at once';
 wait_for { now - $stopped > $stop_s } $stop_s + 1, 'the end of the stop';
 $faults->go_on_redis;
 my $back = now;

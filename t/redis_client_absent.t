@@ -19,7 +19,7 @@ my $start = now;
 is(scalar $t->get('/call', 'a=PING'), "503 refused\n", 'refused');
 like(scalar $t->get('/pipe', 'n=50', 'a=ECHO'), qr/ refused=50 ok=0 none=0/,
      'no callback runs');
-cmp_ok(now - $start, '<', 0.2, 'at once');
+cmp_ok(now - $start, '<', 1, 'at once');
 
 # some tries later
 

@@ -53,11 +53,11 @@ is(scalar $t->get('/call', 'a=GET', 'a=asked'),
 
 like($t->redis('MGET', '{asked}1', '{asked}2'), qr/^-TRYAGAIN/, 'in between');
 
-my $start = now;
+my $begun = now;
 is(scalar $t->get('/call', 'deadline=300', 'a=MGET', 'a={asked}1',
                   'a={asked}2'), "504 none\n", 'TRYAGAIN until the deadline');
-my $took = now - $start;
-ok($took > 0.29 && $took < 0.6, 'and no longer');
+my $took = now - $begun;
+ok($took > 0.29 && $took < 1, 'and no longer');
 
 my $s = $t->start('/call', 'deadline=5000', 'a=MGET', 'a={asked}1',
                   'a={asked}2');
@@ -69,7 +69,7 @@ is(scalar $t->finish($s), "200 *2\n\$one\nnil\n\n", 'repeated');
 
 my $tries = ($t->redis('INFO', 'commandstats')
              =~ /mget:calls=\d+,.*rejected_calls=(\d+)/)[0];
-cmp_ok($tries, '<', 25, 'with pauses in between');
+cmp_ok($tries, '<', 5 + (now - $begun) / 0.025, 'with pauses in between');
 
 # a slot moves away from a subscriber, and back
 

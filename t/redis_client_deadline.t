@@ -19,7 +19,7 @@ ok($t->ready, 'ready');
 
 # a pause: the connection stays
 
-$t->redis('CLIENT', 'PAUSE', 600, 'ALL');
+$t->redis('CLIENT', 'PAUSE', 800, 'ALL');
 
 my $late = $t->start('/call', 'deadline=5000', 'a=ECHO', 'a=slow');
 my $start = now;
@@ -27,7 +27,7 @@ is(scalar $t->get('/call', 'deadline=200', 'a=ECHO', 'a=late'),
    "504 none\n", 'no reply in time');
 my $took = now - $start;
 cmp_ok($took, '>', 0.19, 'not before its deadline');
-cmp_ok($took, '<', 0.45, 'not long after');
+cmp_ok($took, '<', 0.75, 'not long after');
 diag(sprintf 'a deadline of 200 ms: %.0f ms', $took * 1000);
 
 my $pipe = $t->start('/pipe', 'n=100', 'deadline=100', 'a=ECHO');
@@ -56,7 +56,7 @@ diag(sprintf 'a hung server is noticed in %.0f ms', (now - $start) * 1000);
 $start = now;
 is(scalar $t->get('/call', 'a=ECHO', 'a=x'), "503 refused\n",
    'refused at once');
-cmp_ok(now - $start, '<', 0.1, 'without waiting');
+cmp_ok(now - $start, '<', 1, 'without waiting');
 
 $t->redis_signal('CONT');
 ok($t->ready, 'back by itself');
