@@ -229,6 +229,8 @@
                                                  be entries is good for it */
 #define VMOPS_AUDIT_KEEP_MS           10000   /* no drop after such a word */
 #define VMOPS_AUDIT_ENTRY_MAX         4096
+#define VMOPS_AUDIT_METHOD_MAX        32      /* of a legacy request */
+#define VMOPS_AUDIT_PATH_MAX          512     /* in JSON perhaps 6 times that */
 #define VMOPS_AUDIT_SEAL_ENTRIES      200     /* under one seal */
 #define VMOPS_AUDIT_SEAL_TEXT         512     /* one as JSON */
 #define VMOPS_AUDIT_LINE_MAX          32768   /* of an export */

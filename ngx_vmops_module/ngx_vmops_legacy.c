@@ -6,7 +6,7 @@
  * The handler runs in the phase before the content, so that auth_request has
  * spoken; it lets proxy_pass go on, or answers itself.  What goes on has no
  * credential of ours, and says who it is in header lines that no client can
- * send.
+ * send; what may have changed something there is in the audit when it is over.
  */
 
 
@@ -19,6 +19,18 @@ typedef struct {
 } ngx_vmops_legacy_conf_t;
 
 
+/* what the audit is told of a request */
+
+typedef struct {
+    ngx_http_request_t  *request;
+    ngx_vmops_kind_e     kind;
+    vmops_span_t         tenant;
+    vmops_span_t         actor;
+    vmops_span_t         method;       /* as they came to the location */
+    vmops_span_t         path;
+} ngx_vmops_legacy_note_t;
+
+
 static ngx_int_t ngx_vmops_legacy_handler(ngx_http_request_t *r);
 static void ngx_vmops_legacy_begin(ngx_vmops_op_t *op);
 static void ngx_vmops_legacy_known(ngx_vmops_op_t *op);
@@ -27,6 +39,10 @@ static ngx_uint_t ngx_vmops_legacy_open(ngx_vmops_op_t *op,
     redisReply *tenant);
 static ngx_uint_t ngx_vmops_legacy_admin_only(redisReply *tenant);
 static void ngx_vmops_legacy_pass(ngx_vmops_op_t *op);
+static ngx_int_t ngx_vmops_legacy_note(ngx_vmops_op_t *op);
+static void ngx_vmops_legacy_over(void *data);
+static ngx_uint_t ngx_vmops_legacy_status(ngx_http_request_t *r);
+static void ngx_vmops_legacy_noted(void *data, redisReply *reply);
 static ngx_int_t ngx_vmops_legacy_say(ngx_http_request_t *r, const char *name,
     vmops_span_t value);
 static ngx_uint_t ngx_vmops_legacy_dropped(ngx_table_elt_t *h);
@@ -226,7 +242,9 @@ ngx_vmops_legacy_pass(ngx_vmops_op_t *op)
         || (p->kind != NGX_VMOPS_PLATFORM
             && ngx_vmops_legacy_say(r, "x-vmops-tenant", p->tenant) != NGX_OK)
         || ngx_vmops_legacy_say(r, "x-vmops-subject", p->subject) != NGX_OK
-        || ngx_vmops_legacy_say(r, "x-vmops-role", p->role_name) != NGX_OK)
+        || ngx_vmops_legacy_say(r, "x-vmops-role", p->role_name) != NGX_OK
+        || (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
+            && ngx_vmops_legacy_note(op) != NGX_OK))
     {
         ngx_vmops_finish(op, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
@@ -235,6 +253,102 @@ ngx_vmops_legacy_pass(ngx_vmops_op_t *op)
     r->headers_in.authorization = NULL;
 
     ngx_vmops_proceed(op);
+}
+
+
+/* the operation ends here; the note lasts until the request does */
+
+static ngx_int_t
+ngx_vmops_legacy_note(ngx_vmops_op_t *op)
+{
+    ngx_http_request_t       *r;
+    ngx_http_cleanup_t       *cln;
+    ngx_vmops_legacy_note_t  *note;
+
+    r = op->request;
+
+    cln = ngx_http_cleanup_add(r, sizeof(ngx_vmops_legacy_note_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    note = cln->data;
+
+    note->request = r;
+    note->kind = op->principal->kind;
+    note->tenant = ngx_vmops_dup(r->pool, op->principal->tenant);
+    note->actor = ngx_vmops_dup(r->pool, op->principal->actor);
+    note->method = vmops_span(r->method_name.data,
+                              ngx_min(r->method_name.len,
+                                      VMOPS_AUDIT_METHOD_MAX));
+    note->path = vmops_span(r->uri.data,
+                            ngx_min(r->uri.len, VMOPS_AUDIT_PATH_MAX));
+
+    if (note->tenant.p == NULL || note->actor.p == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_vmops_legacy_over;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_vmops_legacy_over(void *data)
+{
+    ngx_vmops_legacy_note_t *note = data;
+
+    u_char        text[NGX_INT_T_LEN], *last;
+    vmops_span_t  args[4];
+
+    last = ngx_sprintf(text, "%ui", ngx_vmops_legacy_status(note->request));
+
+    args[0] = note->actor;
+    args[1] = note->method;
+    args[2] = note->path;
+    args[3] = vmops_span(text, last - text);
+
+    if (ngx_vmops_store_call(note->kind == NGX_VMOPS_PLATFORM
+                             ? NGX_VMOPS_FN_platform_legacy_noted
+                             : NGX_VMOPS_FN_legacy_noted,
+                             note->tenant, args, 4, ngx_vmops_legacy_noted,
+                             NULL)
+        == NULL)
+    {
+        ngx_vmops_legacy_noted(NULL, NULL);
+    }
+}
+
+
+/* the backend's, which may not be the one that the client has seen */
+
+static ngx_uint_t
+ngx_vmops_legacy_status(ngx_http_request_t *r)
+{
+    ngx_http_upstream_state_t  *state;
+
+    if (r->upstream_states && r->upstream_states->nelts) {
+        state = r->upstream_states->elts;
+        state += r->upstream_states->nelts - 1;
+
+        if (state->status) {
+            return state->status;
+        }
+    }
+
+    return r->headers_out.status;
+}
+
+
+static void
+ngx_vmops_legacy_noted(void *data, redisReply *reply)
+{
+    if (ngx_vmops_store_code(reply) != NGX_VMOPS_STORE_OK) {
+        ngx_log_error(NGX_LOG_ERR, ngx_vmops_worker.log, 0,
+                      "a request to the legacy backend is not in the audit: "
+                      "see the access log");
+    }
 }
 
 

@@ -117,6 +117,13 @@ function F.platform_tenants(p, a)
     end)
 end
 
+function F.platform_legacy_noted(p, a)
+    Platform.audit(p, now(), 'legacy.changed', a.actor, '', {
+        'method', a.method, 'path', a.path, 'status', a.status,
+    })
+    return { 'OK' }
+end
+
 function F.flags_get(p, a)
     return { 'OK', redis.call('HGETALL', K.flags(p, a.cohort)) }
 end

@@ -73,6 +73,13 @@ function F.license_get(t)
              text(num(tenant.agents)), text(redis.call('ZCARD', K.vms(t))) }
 end
 
+function F.legacy_noted(t, a)
+    Events.audit(t, now(), 'legacy.changed', a.actor, '', {
+        'method', a.method, 'path', a.path, 'status', a.status,
+    })
+    return { 'OK' }
+end
+
 -- A principal's record, and the same as a flat array; nil where it does not
 -- stand (any more).  One that nginx' variables name has none: empty tables.
 function Tenant.principal(t, pkind, pkey, subject, ms)
