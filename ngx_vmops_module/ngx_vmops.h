@@ -284,6 +284,12 @@ void ngx_vmops_principal_init(void);
 void ngx_vmops_principal_get(ngx_vmops_op_t *op, ngx_vmops_claim_t *claim,
     ngx_vmops_step_pt next);
 
+/*
+ * Counts the request of an agent, whose record alone is no proof; NGX_ERROR: it
+ * is one too many, and the step has been ended.
+ */
+ngx_int_t ngx_vmops_principal_count(ngx_vmops_op_t *op);
+
 /* again, in a long operation; one of the two runs, perhaps at once */
 void ngx_vmops_principal_renew(ngx_vmops_op_t *op, ngx_vmops_step_pt next,
     ngx_vmops_verdict_pt refused);

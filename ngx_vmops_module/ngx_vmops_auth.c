@@ -123,7 +123,9 @@ ngx_vmops_auth_agent_known(ngx_vmops_op_t *op)
         return;
     }
 
-    op->admit(op);
+    if (ngx_vmops_principal_count(op) == NGX_OK) {
+        op->admit(op);
+    }
 }
 
 

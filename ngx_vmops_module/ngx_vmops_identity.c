@@ -9,7 +9,7 @@
 
 
 static void ngx_vmops_principal_flags(ngx_vmops_principal_t *p,
-    redisReply *tenant, const char *prefix);
+    redisReply *tenant);
 static void ngx_vmops_append(u_char **p, vmops_span_t *to, const char *prefix,
     vmops_span_t from);
 
@@ -31,7 +31,8 @@ static const struct {
     { "var", "user:", NGX_VMOPS_FN_principal, 0, "" },
     { "platform", "platform:", NGX_VMOPS_FN_platform_principal,
       VMOPS_RECORD_platform_token, "tokens" },
-    { "agent", "agent:", NGX_VMOPS_FN_agent_get, VMOPS_RECORD_agent, "agents" }
+    { "agent", "agent:", NGX_VMOPS_FN_principal, VMOPS_RECORD_agent,
+      "agents" }
 };
 
 /* by ngx_vmops_who_e */
@@ -112,8 +113,7 @@ ngx_vmops_principal_make(ngx_vmops_claim_t *claim, redisReply *record,
     subject = ngx_vmops_field(record, "subject");
     role = ngx_vmops_field(record, "role");
     csrf = ngx_vmops_field(record, "csrf");
-    cohort = ngx_vmops_field(tenant, claim->kind == NGX_VMOPS_AGENT
-                                     ? "tenant_cohort" : "cohort");
+    cohort = ngx_vmops_field(tenant, "cohort");
 
     if (claim->kind == NGX_VMOPS_VAR) {
         subject = claim->subject;
@@ -137,8 +137,8 @@ ngx_vmops_principal_make(ngx_vmops_claim_t *claim, redisReply *record,
     case NGX_VMOPS_AGENT:
         p->role = NGX_VMOPS_FOR_AGENT;
         p->revoked = ngx_vmops_field_is(record, "revoked", "1");
-        p->suspended = !ngx_vmops_field_is(tenant, "tenant_status", "active");
-        ngx_vmops_principal_flags(p, tenant, "tenant_");
+        p->suspended = !ngx_vmops_field_is(tenant, "status", "active");
+        ngx_vmops_principal_flags(p, tenant);
 
         if (vmops_b64u_decode_exact(p->ed_pk, 32,
                                     ngx_vmops_field(record, "ed_pk"))
@@ -159,7 +159,7 @@ ngx_vmops_principal_make(ngx_vmops_claim_t *claim, redisReply *record,
         p->role = ngx_vmops_role(role);
         p->expires_ms = ngx_vmops_field_int(record, "expires_at");
         p->suspended = !ngx_vmops_field_is(tenant, "status", "active");
-        ngx_vmops_principal_flags(p, tenant, "");
+        ngx_vmops_principal_flags(p, tenant);
     }
 
     prefix = ngx_vmops_kinds[claim->kind].actor;
@@ -180,11 +180,10 @@ ngx_vmops_principal_make(ngx_vmops_claim_t *claim, redisReply *record,
 }
 
 
-/* what the tenant's record says of flags, under the names it has here */
+/* what the tenant's record says of flags */
 
 static void
-ngx_vmops_principal_flags(ngx_vmops_principal_t *p, redisReply *tenant,
-    const char *prefix)
+ngx_vmops_principal_flags(ngx_vmops_principal_t *p, redisReply *tenant)
 {
     u_char         name[64];
     vmops_flag_e   flag;
@@ -192,7 +191,7 @@ ngx_vmops_principal_flags(ngx_vmops_principal_t *p, redisReply *tenant,
 
     for (flag = 0; flag < VMOPS_FLAGS; flag++) {
 
-        ngx_snprintf(name, sizeof(name), "%sflag:%V%Z", prefix,
+        ngx_snprintf(name, sizeof(name), "flag:%V%Z",
                      vmops_beat_flag_name(flag));
 
         value = ngx_vmops_field(tenant, (char *) name);

@@ -5,7 +5,8 @@
  * a record is on its way wait for the same answer.
  *
  * Requests are counted here and told to the store with the next call for the
- * same principal; an agent's are counted by this worker alone.
+ * same principal.  Whoever knows an agent's id can ask in its name, and only
+ * the signature finds that out: an agent's are counted once that was checked.
  */
 
 
@@ -51,6 +52,7 @@ static ngx_int_t ngx_vmops_entry_ask(ngx_vmops_entry_t *e);
 static void ngx_vmops_entry_answer(void *data, redisReply *reply);
 static void ngx_vmops_entry_read(ngx_vmops_entry_t *e, redisReply *reply);
 static void ngx_vmops_entry_settle(ngx_vmops_entry_t *e, ngx_vmops_op_t *op);
+static ngx_uint_t ngx_vmops_entry_within(ngx_vmops_entry_t *e);
 static void ngx_vmops_principal_refuse(ngx_vmops_op_t *op, ngx_int_t verdict);
 
 
@@ -74,11 +76,26 @@ void
 ngx_vmops_principal_get(ngx_vmops_op_t *op, ngx_vmops_claim_t *claim,
     ngx_vmops_step_pt next)
 {
-    op->cost = 1;
+    op->cost = claim->kind != NGX_VMOPS_AGENT;
     op->known = next;
     op->unknown = ngx_vmops_principal_refuse;
 
     ngx_vmops_entry_get(op, claim);
+}
+
+
+ngx_int_t
+ngx_vmops_principal_count(ngx_vmops_op_t *op)
+{
+    op->entry->pending++;
+
+    if (ngx_vmops_entry_within(op->entry)) {
+        return NGX_OK;
+    }
+
+    op->unknown(op, VMOPS_PROBLEM_rate_limited);
+
+    return NGX_ERROR;
 }
 
 
@@ -200,9 +217,7 @@ ngx_vmops_entry_fresh(ngx_vmops_entry_t *e)
         return 0;
     }
 
-    if (e->claim.kind == NGX_VMOPS_AGENT
-        || e->verdict != NGX_VMOPS_STORE_OK)
-    {
+    if (e->verdict != NGX_VMOPS_STORE_OK) {
         return 1;
     }
 
@@ -352,38 +367,34 @@ ngx_vmops_entry_release(ngx_vmops_entry_t *e)
 static ngx_int_t
 ngx_vmops_entry_ask(ngx_vmops_entry_t *e)
 {
-    u_char        cost[NGX_INT_T_LEN], limit[NGX_INT_T_LEN];
+    u_char        cost[NGX_INT_T_LEN], limit[NGX_INT_T_LEN], *last;
     ngx_uint_t    n;
     vmops_span_t  args[5];
 
     n = 0;
 
-    switch (e->claim.kind) {
-
-    case NGX_VMOPS_AGENT:
-        args[n++] = e->claim.key;
-        args[n++] = ngx_vmops_live();
-        break;
-
-    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_SESSION, NGX_VMOPS_VAR */
+    if (e->claim.kind != NGX_VMOPS_PLATFORM) {
         args[n++] = ngx_vmops_kind_name(e->claim.kind);
-        args[n++] = e->claim.key;
-        args[n++] = e->claim.subject;
-        break;
-
-    case NGX_VMOPS_PLATFORM:
-        args[n++] = e->claim.key;
-        break;
     }
+
+    args[n++] = e->claim.key;
+
+    if (e->claim.kind != NGX_VMOPS_PLATFORM) {
+        args[n++] = e->claim.subject;
+    }
+
+    args[n].p = cost;
+    args[n++].n = ngx_sprintf(cost, "%ui", e->pending) - cost;
+
+    /* whoever only says that it is an agent is not told of the agent's limit */
+
+    last = limit;
 
     if (e->claim.kind != NGX_VMOPS_AGENT) {
-        args[n].p = cost;
-        args[n++].n = ngx_sprintf(cost, "%ui", e->pending) - cost;
-        args[n].p = limit;
-        args[n++].n = ngx_sprintf(limit, "%i",
-                                  ngx_vmops_worker.conf->request_rate)
-                      - limit;
+        last = ngx_sprintf(limit, "%i", ngx_vmops_worker.conf->request_rate);
     }
+
+    args[n++] = vmops_span(limit, last - limit);
 
     e->call = ngx_vmops_store_call(ngx_vmops_kind_function(e->claim.kind),
                                    e->claim.tenant, args, n,
@@ -395,10 +406,8 @@ ngx_vmops_entry_ask(ngx_vmops_entry_t *e)
     e->refs++;
     e->asked = ngx_current_msec;
 
-    if (e->claim.kind != NGX_VMOPS_AGENT) {
-        e->used += e->pending;
-        e->pending = 0;
-    }
+    e->used += e->pending;
+    e->pending = 0;
 
     return NGX_OK;
 }
@@ -446,16 +455,11 @@ ngx_vmops_entry_answer(void *data, redisReply *reply)
 static void
 ngx_vmops_entry_read(ngx_vmops_entry_t *e, redisReply *reply)
 {
+    ngx_uint_t              n;
     redisReply             *record, *tenant;
     ngx_vmops_principal_t  *p;
 
     e->verdict = ngx_vmops_store_code(reply);
-
-    if (e->claim.kind == NGX_VMOPS_AGENT
-        && e->verdict == VMOPS_PROBLEM_not_found)
-    {
-        e->verdict = VMOPS_PROBLEM_unauthenticated;
-    }
 
     if (e->verdict == VMOPS_PROBLEM_rate_limited) {
         e->reset = ngx_current_msec + ngx_vmops_item_int(reply, 1);
@@ -484,23 +488,17 @@ ngx_vmops_entry_read(ngx_vmops_entry_t *e, redisReply *reply)
         return;
     }
 
+    /* an administrator has no tenant */
+
+    n = 2;
     tenant = record;
 
-    switch (e->claim.kind) {
-
-    case NGX_VMOPS_AGENT:
-        break;
-
-    case NGX_VMOPS_PLATFORM:
-        e->used = ngx_vmops_item_int(reply, 2);
-        e->reset = ngx_current_msec + ngx_vmops_item_int(reply, 3);
-        break;
-
-    default: /* NGX_VMOPS_TOKEN, NGX_VMOPS_SESSION, NGX_VMOPS_VAR */
-        tenant = ngx_vmops_item(reply, 2);
-        e->used = ngx_vmops_item_int(reply, 3);
-        e->reset = ngx_current_msec + ngx_vmops_item_int(reply, 4);
+    if (e->claim.kind != NGX_VMOPS_PLATFORM) {
+        tenant = ngx_vmops_item(reply, n++);
     }
+
+    e->used = ngx_vmops_item_int(reply, n);
+    e->reset = ngx_current_msec + ngx_vmops_item_int(reply, n + 1);
 
     p = ngx_vmops_principal_make(&e->claim, record, tenant);
 
@@ -533,15 +531,7 @@ ngx_vmops_entry_settle(ngx_vmops_entry_t *e, ngx_vmops_op_t *op)
         return;
     }
 
-    if (op->cost
-        && e->used + e->pending
-           > (ngx_uint_t) ngx_vmops_worker.conf->request_rate)
-    {
-
-        if (e->pending) {
-            e->pending--;
-        }
-
+    if (op->cost && !ngx_vmops_entry_within(e)) {
         op->unknown(op, VMOPS_PROBLEM_rate_limited);
         return;
     }
@@ -555,6 +545,25 @@ ngx_vmops_entry_settle(ngx_vmops_entry_t *e, ngx_vmops_op_t *op)
     op->principal = p;
 
     op->known(op);
+}
+
+
+/* may one more that has been counted be served? */
+
+static ngx_uint_t
+ngx_vmops_entry_within(ngx_vmops_entry_t *e)
+{
+    if (e->used + e->pending
+        <= (ngx_uint_t) ngx_vmops_worker.conf->request_rate)
+    {
+        return 1;
+    }
+
+    if (e->pending) {
+        e->pending--;
+    }
+
+    return 0;
 }
 
 

@@ -28,9 +28,7 @@ function Agent.view(t, id, live, ms)
         return nil
     end
     agent.status = Agent.status(agent, live, ms)
-    agent.tenant_status, agent.tenant_cohort,
-        agent['tenant_flag:SECRETS_E2E_ENABLED'] =
-        fields(t, 'status', 'cohort', 'flag:SECRETS_E2E_ENABLED')
+    agent.tenant_status = fields(t, 'status')
     agent.epoch_age = text(ms - num(agent.epoch_at))
     if Agent.online(agent, live, ms) then
         agent.last_seen = text(ms)

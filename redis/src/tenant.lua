@@ -88,6 +88,7 @@ function Tenant.principal(t, pkind, pkey, subject, ms)
     end
     local key = pkind == 'token' and K.token(t, pkey)
         or pkind == 'session' and K.session(t, pkey)
+        or pkind == 'agent' and K.agent(t, pkey)
     local list = key and redis.call('HGETALL', key) or {}
     local found = #list > 0 and mapped(list)
     if not found then
