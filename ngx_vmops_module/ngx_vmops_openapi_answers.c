@@ -11,7 +11,7 @@ static void ngx_vmops_draw_answer(vmops_jw_t *w,
 static void ngx_vmops_draw_content(vmops_jw_t *w,
     const ngx_vmops_answer_info_t *a);
 static void ngx_vmops_call_problems(const ngx_vmops_route_t *route,
-    u_char *set);
+    const vmops_action_t *action, u_char *set);
 static void ngx_vmops_draw_problem(vmops_jw_t *w, const u_char *set,
     unsigned status);
 static void ngx_vmops_draw_header(vmops_jw_t *w, const char *name);
@@ -56,7 +56,7 @@ ngx_vmops_draw_answers(vmops_jw_t *w, ngx_vmops_call_t *call)
             ngx_vmops_draw_answer(w, a);
         }
 
-        ngx_vmops_call_problems(call->rows[i], set);
+        ngx_vmops_call_problems(call->rows[i], call->action, set);
     }
 
     for (i = 0; i < VMOPS_PROBLEM_MAX_; i++) {
@@ -195,7 +195,8 @@ ngx_vmops_draw_content(vmops_jw_t *w, const ngx_vmops_answer_info_t *a)
 /* what a row can be answered with, by all that the way to its handler checks */
 
 static void
-ngx_vmops_call_problems(const ngx_vmops_route_t *route, u_char *set)
+ngx_vmops_call_problems(const ngx_vmops_route_t *route,
+    const vmops_action_t *action, u_char *set)
 {
     ngx_uint_t                    i;
     const ngx_vmops_operation_t  *o;
@@ -204,6 +205,11 @@ ngx_vmops_call_problems(const ngx_vmops_route_t *route, u_char *set)
 
     for (i = 0; o->problems[i]; i++) {
         set[o->problems[i] - 1] = 1;
+    }
+
+    if (action && action->scope != VMOPS_SCOPE_VM) {
+        /* an agent has made the secret, whatever is assigned to it */
+        set[VMOPS_PROBLEM_vm_unassigned] = 0;
     }
 
     if (route->who != NGX_VMOPS_FOR_ANYONE) {

@@ -1,8 +1,10 @@
-# Every operation of the API document answers with every status that the
-# document gives it, and with no other one; every answer has its schema.
+# Every operation of the API document answers with every status and every
+# problem code that the document gives it, and with no other one; every answer
+# has its schema.
 #
 # What follows from a call's form (its principal, body, path, parameters) is
-# asked of every call alike; %answer has what is its own, by operationId.
+# asked of every call alike; %answer and %refusal have what is its own, by
+# operationId.
 # tags: asan
 
 use strict;
@@ -454,6 +456,141 @@ sub stranger {
 }
 
 
+# What a status has more codes than one for, by code: of every call, or of
+# those that have it under their own name
+
+my $vmids = 200;
+
+# an agent with a secret and a VM that uses it, to which something happened
+sub agent_that {
+    my ($happened) = @_;
+    my $one = paired(auto_approve => $true);
+    my $ref = $one->add_secret(sub { $s->rest(@_) }, $s->url, new_id());
+    my $its = bound_vm($one, $ref);
+    $happened->($one);
+    return { agent => $one, secret_ref => $ref, vm_uuid => $its };
+}
+
+sub bound_vm {
+    my ($owner, $ref) = @_;
+    my $made = new_vm(agent_id => $owner->id, vmid => ++$vmids);
+    $t->made(PUT => "/secrets/bindings/vm/$made/proxmox",
+             { secret_ref => $ref });
+    return $made;
+}
+
+my %agent_that = (
+    agent_offline => agent_that(sub { }),
+    agent_locked => agent_that(sub {
+        $s->redis(HSET => 'tenants/{acme}/agents/' . $_[0]->id, locked => 1) }),
+    agent_revoked => agent_that(sub {
+        $t->made(POST => '/agents/' . $_[0]->id . '/revoke') }),
+    agent_unapproved => agent_that(sub {
+        $_[0]->pair(sub { $s->rest(@_) }, pairing(agent_id => $_[0]->id)->{code});
+    }),
+    secret_reentry_required => agent_that(sub {
+        $_[0]{keys} = VMOps::WSAgent->new_keys;
+        $_[0]->pair(sub { $s->rest(@_) }, pairing(agent_id => $_[0]->id,
+            auto_approve => $true)->{code});
+    }),
+);
+
+sub made_by_agent {
+    my ($body) = @_;
+    return ask($calls{secret_add}, json => $body)->{json}{secret_ref};
+}
+
+# a secret that is reached through one which is no more
+sub secret_without_way {
+    my $way = made_by_agent(secret_body(kind => 'ssh_password'));
+    my $ref = made_by_agent(secret_body(via => $way));
+    $t->rest(DELETE => "/secrets/$way");
+    return $ref;
+}
+
+my %by_code = (
+    csrf => sub {
+        my %console = %{ as_console() };
+        $console{headers} = { Cookie => $console{headers}{Cookie},
+                              'Sec-Fetch-Site' => 'cross-site' };
+        return \%console;
+    },
+    invalid_json => sub { { body => '{', json => undef } },
+    invalid_header => sub { { headers => { 'If-Match' => 'x' } } },
+    plaintext_secret_rejected => sub {
+        my ($call) = @_;
+        return { json => { %{ $base{ $call->{id} }{json} }, password => 'x' } };
+    },
+    agent_revoked => sub { { as => $agent_that{agent_revoked}{agent} } },
+    agent_locked => sub { { as => $agent_that{agent_locked}{agent} } },
+    agent_unapproved => sub { { as => $agent_that{agent_unapproved}{agent} } },
+    license_limit => sub { full_license(); {} },
+);
+
+my %refusal = (
+    settings_put => { invalid_params => sub { { json => [] } } },
+    register => { license_limit => sub {
+        my $code = pairing()->{code};
+        full_license();
+        return registers($code);
+    } },
+    agent_approve => { agent_revoked => sub {
+        return path(uuid => $agent_that{agent_revoked}{agent}->id,
+            sub { { fingerprint => $t->made(GET => "/agents/$_[0]")
+                    ->{fingerprint} } });
+    } },
+    secret_rotate => { agent_locked => sub {
+        return { as => $agent_that{agent_locked}{agent},
+                 path => { secret => $agent_that{agent_locked}{secret_ref} } };
+    } },
+);
+for my $id (@submits) {
+    my $base = $base{$id};
+    my $kind = $base->{target};
+    $refusal{$id} = {
+        (map { my $code = $_;
+               $code => sub { { json => { $kind => $agent_that{$code}{$kind} } } } }
+             keys %agent_that),
+        secret_missing => sub {
+            return { json => { $kind => $kind eq 'vm_uuid'
+                ? new_vm(vmid => ++$vmids) : secret_without_way() } };
+        },
+        idempotency_mismatch => sub {
+            my $key = once($id);
+            return { headers => { 'Idempotency-Key' => $key },
+                     json => { %{ $base->{json} }, timeout_s => 33 } };
+        },
+        conflict => sub {
+            my ($key, $command) = once($id);
+            $s->redis(DEL => "tenants/{acme}/agent_commands/$command");
+            return { headers => { 'Idempotency-Key' => $key } };
+        },
+    };
+}
+
+# a command under a key, which has ended
+sub once {
+    my ($id) = @_;
+    my $key = 'key-' . ++$ids;
+    my $made = ask($calls{$id}, json => $base{$id}{json},
+                   headers => { 'Idempotency-Key' => $key });
+    $agent->serve;
+    return wantarray ? ($key, $made->{json}{command_id}) : $key;
+}
+
+sub license {
+    $s->rest(PUT => '/admin/tenants/acme/license', {
+        token => $s->platform_token,
+        json => { %{ $base{license_put}{json} }, @_ } });
+}
+
+# of agents and VMs no more than there are
+sub full_license {
+    license(max_agents => 1, max_vms => 1);
+    push @restore, sub { license() };
+}
+
+
 # The driver
 
 $token{expired} = $expired->{token};
@@ -466,14 +603,27 @@ sub times_seen {
     return $n;
 }
 
+sub codes {
+    my ($call, $status) = @_;
+    my $content = $call->{answers}{$status}{content}
+        {'application/problem+json'} // return;
+    return @{ $content->{schema}{properties}{code}{enum} };
+}
+
 sub produce {
     my ($call, $status) = @_;
     my ($id, $had) = ($call->{id}, times_seen($call, $status));
     my $recipe = $answer{$id}{$status} // $by_form{$status}
         // ($status < 300 ? sub { {} } : undef);
     return fail("$id: nothing here makes it answer $status") if !$recipe;
+    my $answer = follow($call, $recipe);
+    ok times_seen($call, $status) > $had, "$id: $status"
+        or diag($answer ? "it was $answer->{status} $answer->{body}" : 'no');
+}
 
-    my $answer;
+sub follow {
+    my ($call, $recipe) = @_;
+    my ($id, $answer) = $call->{id};
     if (my $own = $recipe->($call)) {
         my %req = (%{ $base{$id} // {} }, %$own);
         delete $req{json} if exists $req{json} && !defined $req{json};
@@ -481,7 +631,17 @@ sub produce {
         $req{after}->() if $req{after};
     }
     (shift @restore)->() while @restore;
-    ok times_seen($call, $status) > $had, "$id: $status"
+    return $answer;
+}
+
+# what the recipes above have not met by the way
+sub refuse {
+    my ($call, $status, $code) = @_;
+    my $id = $call->{id};
+    my $recipe = $refusal{$id}{$code} // $by_code{$code};
+    return fail("$id: nothing here makes it answer $code") if !$recipe;
+    my $answer = follow($call, $recipe);
+    ok $api->seen->{$id}{$status}{$code}, "$id: $code"
         or diag($answer ? "it was $answer->{status} $answer->{body}" : 'no');
 }
 
@@ -491,6 +651,14 @@ for my $id (sort keys %calls) {
     produce($calls{$id}, $_)
         for grep { !$phase{$_} && ($_ != 501 || $answer{$id}{501}) }
             @{ $calls{$id}{statuses} };
+}
+
+for my $id (sort keys %calls) {
+    for my $status (grep { !$phase{$_} && $_ != 501 } @{ $calls{$id}{statuses} }) {
+        refuse($calls{$id}, $status, $_)
+            for grep { !$api->seen->{$id}{$status}{$_} && $_ ne 'tenant_suspended' }
+                codes($calls{$id}, $status);
+    }
 }
 
 # a phase: all calls that can be answered so, when all can only be
@@ -547,15 +715,18 @@ wait_for { $s->rest(GET => '/license', { token => $t->token })->{status} == 200 
     10, 'the store to be back';
 
 # a suspended tenant: not another status, but a code that hides all others
+my $code = pairing()->{code};
 $s->rest(PATCH => '/admin/tenants/acme', {
     token => $s->platform_token, json => { status => 'suspended' } });
 wait_for { !grep { $s->rest(GET => '/license', { token => $token{$_} })->{status}
                    != 403 } qw(owner viewer operator) } 5, 'the suspension';
 for my $id (sort keys %calls) {
-    my $documented = $calls{$id}{answers}{403}{content} // next;
-    next if !grep { $_ eq 'tenant_suspended' } @{ $documented
-        ->{'application/problem+json'}{schema}{properties}{code}{enum} };
-    next if $id eq 'register';
+    next if !grep { $_ eq 'tenant_suspended' } codes($calls{$id}, 403);
+    if ($id eq 'register') {
+        registers($code);
+        ok $api->seen->{$id}{403}{tenant_suspended}, "$id: in a suspended tenant";
+        next;
+    }
     is ask($calls{$id}, %{ $base{$id} // {} })->{json}{code},
         'tenant_suspended', "$id: of a suspended tenant";
 }
@@ -589,23 +760,22 @@ is $document->{version}, '3.1', 'version 3.1';
 is_deeply $document->{errors}, [], 'without an error';
 is_deeply $answers->{wrong}, [], 'every answer has the schema of the document';
 
-my ($documented, $produced, $codes, $codes_seen) = (0) x 4;
+my ($documented, $produced, $codes, @missing) = (0) x 3;
 for my $id (sort keys %calls) {
     for my $status (@{ $calls{$id}{statuses} }) {
         $documented++;
         my $seen = $api->seen->{$id}{$status};
         $produced++ if $seen;
-        my $content = $calls{$id}{answers}{$status}{content}
-            {'application/problem+json'} // next;
-        my @codes = @{ $content->{schema}{properties}{code}{enum} };
+        my @codes = codes($calls{$id}, $status);
         $codes += @codes;
-        $codes_seen += grep { $seen->{$_} } @codes;
+        push @missing, map { "$id: $_" } grep { !$seen->{$_} } @codes;
     }
 }
 is $produced, $documented, 'every status of every operation';
+is_deeply \@missing, [], 'every problem code of every operation';
 diag(sprintf '%d operations, %d of %d statuses and %d of %d problem codes '
      . 'produced; %d answers and %d requests have their schemas',
-     scalar keys %calls, $produced, $documented, $codes_seen, $codes,
+     scalar keys %calls, $produced, $documented, $codes - @missing, $codes,
      @$answers{qw(answers requests)});
 
 done_testing;
