@@ -23,6 +23,8 @@ $t->agent->ack($order);
 wait_for { $t->rest(GET => "/vm-ops/commands/$id")->{json}{status}
            eq 'running' } 5, 'the command to run';
 $t->agent->send({ t => 'log', id => $id, line => 'half way' });
+wait_for { @{ $t->rest(GET => "/vm-ops/commands/$id")->{json}{log} } } 5,
+    'its log';
 
 is cancel($id, token => $t->new_token('viewer')->{token})->{status}, 403,
     'a viewer may not';
