@@ -9,7 +9,9 @@ use warnings;
 use VMOps;
 use VMOps::Witness;
 
-use constant { TIMEOUT_S => 3, SECONDS => 15 };
+# an order of which the agent knows nothing ends by its time; the others have
+# more of it than any restart takes
+use constant { SHORT_S => 3, LONG_S => 30, SECONDS => 15 };
 
 # the point, what the command comes to, how many tasks it began; the first one
 # while there is nothing yet that is told again after a reconnect
@@ -38,7 +40,8 @@ $agent->stop;
 for my $point (map { $_->[0] } @POINTS) {
     $agent->hooked(DIE => $point);
     $agent->start;
-    $id{$point} = $w->taken('start', $vmid++, timeout_s => TIMEOUT_S);
+    $id{$point} = $w->taken('start', $vmid++, timeout_s =>
+        $point eq 'before journal_intake' ? SHORT_S : LONG_S);
     is $agent->ended, 9, "killed $point";
     $agent->as_released;
     $agent->wait_status('offline');

@@ -51,12 +51,13 @@ isnt $agent->record->{status}, 'locked', 'no false lock';
 # Not every point shows that; one in the middle of a long task does.
 
 my @found;
-for my $round (1 .. rounds(ci => 1, full => 10)) {
+for my $round (1 .. 10) {
     $agent->stop;
     $agent->hooked(FORGET => 1);
     $agent->start;
     round(shutdown => int $length{shutdown} / 2);
     push @found, grep { /^twice/ } $w->check;
+    last if @found;
 }
 diag scalar @found, ' doubles: ', $found[0] // '';
 cmp_ok scalar @found, '>', 0,
