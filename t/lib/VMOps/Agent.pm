@@ -115,13 +115,23 @@ sub pair {
     return $json;
 }
 
+# the session that the store names; the one before may be there for a moment
+sub session {
+    my ($self) = @_;
+    my $key = "tenants/{$self->{tenant}{tenant}}/agents/" . $self->id;
+    return eval { $self->{stack}->redis(HGET => $key, 'session') } // '';
+}
+
 # runs it; returns when the API says online (or as wait_status says)
 sub start {
     my ($self, %opt) = @_;
     croak 'the agent runs already' if $self->{pid};
+    my $before = $self->session;
     $self->{pid} = spawn($self->command('run', '--foreground'),
                          $self->output, env => $self->env);
     my $status = $opt{wait_status} // 'online';
+    wait_for { ($self->session || $before) ne $before } ONLINE_S,
+        'a new session' if $status eq 'online';
     $self->wait_status($status) if $status;
     return $self;
 }

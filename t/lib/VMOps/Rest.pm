@@ -49,12 +49,16 @@ sub new {
     return $self;
 }
 
-# the agent's socket, until the API says that it is there
+# the agent's socket, until the store has this session, not the one before, and
+# the API says that it is there
 sub online {
     my ($self) = @_;
-    $self->agent->online;
+    my $agent = $self->agent;
+    my $key = "tenants/{$self->{tenant}{tenant}}/agents/" . $agent->id;
+    $agent->online;
     VMOps::wait_for(sub {
-        $self->made(GET => '/agents/' . $self->agent->id)->{status} eq 'online';
+        ($self->{stack}->redis(HGET => $key, 'session') // '') eq $agent->session
+            && $self->made(GET => '/agents/' . $agent->id)->{status} eq 'online';
     }, 5, 'the agent to be online');
     return $self;
 }
