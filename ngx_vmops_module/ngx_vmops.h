@@ -85,6 +85,7 @@ typedef struct {
 typedef struct {
     ngx_http_complex_value_t    *public_url;
     ngx_vmops_principal_conf_t  *principal;
+    unsigned                     api:1;
 } ngx_vmops_loc_conf_t;
 
 

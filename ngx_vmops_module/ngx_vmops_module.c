@@ -253,11 +253,15 @@ ngx_vmops_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static char *
 ngx_vmops_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
+    ngx_vmops_loc_conf_t *vlcf = conf;
+
     ngx_vmops_main_conf_t     *vmcf;
     ngx_http_core_loc_conf_t  *clcf;
 
     vmcf = ngx_http_conf_get_module_main_conf(cf, ngx_vmops_module);
     vmcf->has_api = "vmops_api";
+
+    vlcf->api = 1;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_vmops_handler;
@@ -431,6 +435,7 @@ ngx_vmops_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     vlcf->principal = NULL;
+     *     vlcf->api = 0;
      */
 
     vlcf->public_url = NGX_CONF_UNSET_PTR;
@@ -445,7 +450,8 @@ ngx_vmops_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_vmops_loc_conf_t *prev = parent;
     ngx_vmops_loc_conf_t *conf = child;
 
-    ngx_http_compile_complex_value_t  ccv;
+    ngx_http_core_loc_conf_t          *clcf;
+    ngx_http_compile_complex_value_t   ccv;
 
     if (prev->public_url == NGX_CONF_UNSET_PTR) {
 
@@ -467,6 +473,18 @@ ngx_vmops_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     ngx_conf_merge_ptr_value(conf->public_url, prev->public_url, NULL);
+
+    /* "if" and "limit_except" serve requests of their location, as it does */
+
+    if (conf->principal == NULL) {
+        conf->principal = prev->principal;
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->lmt_excpt && clcf->handler == NULL && prev->api) {
+        clcf->handler = ngx_vmops_handler;
+    }
 
     return NGX_CONF_OK;
 }

@@ -18,6 +18,8 @@ location /ws/vars/ {
     vmops_api;
     vmops_principal tenant=\$http_x_tenant subject=\$http_x_subject
                     role=\$http_x_role;
+    if (\$http_x_if) { set \$x 1; }
+    limit_except GET HEAD POST { deny 192.0.2.1; }
 }
 location = /ws/who { internal; proxy_pass http://127.0.0.1:$port/ws/identity;
                      proxy_pass_request_body off; }
@@ -51,6 +53,16 @@ sub ask {
 }
 
 is ask(GET => '/vms', 'acme', 'user:1', 'viewer')->{status}, 200, 'a viewer';
+for my $method (qw(GET OPTIONS)) {
+    for my $inside ({}, { 'X-If' => 1 }) {
+        my $as = join ' ', $method, %$inside;
+        isnt ask($method, '/vms', 'acme', 'user:1', 'viewer', headers => $inside)
+            ->{status}, 401, "$as: as the location says, also inside of it";
+        is ask($method, '/vms', undef, undef, undef, headers => { %$inside,
+            Authorization => "Bearer $acme->{token}" })->{status}, 401,
+            "$as: and in no other way";
+    }
+}
 is ask(POST => '/vms', 'acme', 'user:1', 'viewer', json => {})->{status}, 403,
     'may not make a VM';
 is ask(POST => '/vms', 'acme', 'user:1', 'owner', json => {})->{status}, 422,
