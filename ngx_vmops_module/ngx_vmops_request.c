@@ -156,6 +156,11 @@ ngx_vmops_watch(ngx_vmops_op_t *op)
     r = op->request;
     rev = r->connection->read;
 
+    if (r->discard_body) {
+        /* nginx reads the body away first: the next call looks again */
+        return;
+    }
+
     r->read_event_handler = ngx_http_test_reading;
 
     if (rev->ready) {
@@ -223,6 +228,12 @@ ngx_vmops_read_body(ngx_vmops_op_t *op, ngx_vmops_step_pt next)
         return;
     }
 
+    if (r->discard_body) {
+        /* as after post_action: it is not there any more */
+        ngx_vmops_body_failed(op, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
     op->body_next = next;
 
     r->request_body_no_buffering = 1;
@@ -287,19 +298,36 @@ ngx_vmops_body_read(ngx_http_request_t *r)
 }
 
 
-/* moves what has come to the operation: NGX_OK or an HTTP status */
+/*
+ * What has come goes to the operation: NGX_OK or an HTTP status.  A body that
+ * somebody else has read (mirror) is all there, and theirs as well.
+ */
 
 static ngx_int_t
 ngx_vmops_body_take(ngx_vmops_op_t *op)
 {
-    size_t        n;
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
+    size_t               n;
+    ngx_buf_t           *b;
+    ngx_chain_t         *cl;
+    ngx_http_request_t  *r;
 
-    for (cl = op->request->request_body->bufs; cl; cl = cl->next) {
+    r = op->request;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
         b = cl->buf;
 
-        n = ngx_buf_in_memory(b) ? (size_t) (b->last - b->pos) : 0;
+        if (ngx_buf_in_memory(b)) {
+            n = b->last - b->pos;
+
+        } else if (b->in_file) {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "a body is in a file: another module has read it, "
+                          "and client_body_buffer_size is too small");
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+        } else {
+            n = 0;
+        }
 
         if (n == 0) {
             continue;
@@ -316,10 +344,14 @@ ngx_vmops_body_take(ngx_vmops_op_t *op)
         ngx_memcpy(op->body.data + op->body.len, b->pos, n);
         op->body.len += n;
 
-        b->pos = b->last;
+        if (r->reading_body) {
+            b->pos = b->last;
+        }
     }
 
-    op->request->request_body->bufs = NULL;
+    if (r->reading_body) {
+        r->request_body->bufs = NULL;
+    }
 
     return NGX_OK;
 }

@@ -224,12 +224,7 @@ ngx_vmops_send(ngx_vmops_op_t *op, ngx_uint_t status, const char *type,
 
     r = op->request;
 
-    /* a body that was not read is not asked for now */
-    r->expect_tested = 1;
-
-    if (ngx_http_discard_request_body(r) != NGX_OK
-        || ngx_vmops_headers(op, status, type) != NGX_OK)
-    {
+    if (ngx_vmops_headers(op, status, type) != NGX_OK) {
         ngx_vmops_finish(op, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
@@ -275,6 +270,14 @@ ngx_vmops_headers(ngx_vmops_op_t *op, ngx_uint_t status, const char *type)
     ngx_http_request_t  *r;
 
     r = op->request;
+
+    /* a body that was not read is not asked for now, and is no next request */
+
+    r->expect_tested = 1;
+
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        r->keepalive = 0;
+    }
 
     r->headers_out.status = status;
 

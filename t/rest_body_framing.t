@@ -103,6 +103,12 @@ is_status answer($sock), 201, '', 'and served';
 is_status talk(head(POST => '/tokens', $close, 'Transfer-Encoding: chunked')
                . "zz\r\n"), 400, 'bad_request', 'no chunk';
 
+# what nobody reads need not be right, but nothing follows it
+$in = talk("POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\n"
+           . "Transfer-Encoding: chunked\r\n\r\nzz\r\n" . head(GET => '/tokens'));
+is_status $in, 401, 'unauthenticated', 'no chunk, of nobody';
+is scalar(() = $in =~ /HTTP\/1.1 /g), 1, 'is the end of the connection';
+
 # several requests on one connection, a refused one among them
 $sock = $s->socket;
 $in = '';
