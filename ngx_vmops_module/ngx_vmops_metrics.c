@@ -181,20 +181,18 @@ ngx_vmops_metrics_index(const ngx_vmops_route_t *row)
 static ngx_int_t
 ngx_vmops_metrics_log(ngx_http_request_t *r)
 {
-    ngx_uint_t                 i, row, status;
-    ngx_time_t                *tp;
-    ngx_msec_int_t             ms;
-    vmops_metrics_t           *m;
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_uint_t        i, row, status;
+    ngx_time_t       *tp;
+    ngx_msec_int_t    ms;
+    vmops_metrics_t  *m;
 
     m = ngx_vmops_worker.metrics;
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
     if (m == NULL || r != r->main) {
         return NGX_OK;
     }
 
-    if (clcf->handler == ngx_vmops_handler) {
+    if (r->content_handler == ngx_vmops_handler) {
         row = ngx_vmops_metrics_row(r);
 
     } else if (ngx_vmops_legacy_location(r)) {

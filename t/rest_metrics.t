@@ -11,6 +11,8 @@ use VMOps;
 use VMOps::Rest;
 
 my $s = VMOps->stack(workers => 2);
+$s->add_server_conf('location = /api/v1/license { vmops_api; '
+                    . 'if ($http_x_if) { set $x 1; } }');
 my $t = VMOps::Rest->new($s);
 
 my $text;
@@ -62,6 +64,9 @@ becomes(vmops_requests_total => { route => 'none', status => 404 }, 5,
         'what is no route has no label of its own');
 becomes(vmops_requests_total => { route => 'none', status => 405 }, 1,
         'nor what is no method of one');
+$t->rest(GET => '/license', { headers => { 'X-If' => 1 } });
+becomes(vmops_requests_total => { route => '/license', status => 200 }, 1,
+        'one inside of an "if" is counted like any');
 $t->begin(GET => '/vms?x=' . 'y' x 40_000)->answer(10);
 is sum(vmops_requests_total => { status => 'other' }), 0,
     'every status has a name';
