@@ -231,6 +231,14 @@ struct ngx_agents_ws_call_s {
 };
 
 
+/* a command, and which of the times that it was taken */
+
+typedef struct {
+    vmops_uuid_t                id;
+    uint64_t                    turn;
+} ngx_agents_ws_taken_t;
+
+
 /* a frame that waits to be sent, header first */
 
 struct ngx_agents_ws_frame_s {
@@ -238,7 +246,7 @@ struct ngx_agents_ws_frame_s {
     uint32_t                    len;
     uint32_t                    sent;
     ngx_uint_t                  has_command;
-    vmops_uuid_t                command;   /* delivered in vain if unsent */
+    ngx_agents_ws_taken_t       command;   /* delivered in vain if unsent */
     u_char                      data[1];
 };
 
@@ -347,9 +355,9 @@ void ngx_agents_ws_flushed(ngx_agents_ws_session_t *s);
  * be closed for its full queue.
  */
 ngx_int_t ngx_agents_ws_send(ngx_agents_ws_session_t *s, ngx_uint_t opcode,
-    const u_char *p, size_t n, const vmops_uuid_t *command);
+    const u_char *p, size_t n, const ngx_agents_ws_taken_t *command);
 ngx_int_t ngx_agents_ws_send_msg(ngx_agents_ws_session_t *s,
-    const vmops_msg_t *msg, const vmops_uuid_t *command);
+    const vmops_msg_t *msg, const ngx_agents_ws_taken_t *command);
 void ngx_agents_ws_flush(ngx_agents_ws_session_t *s);
 void ngx_agents_ws_write_handler(ngx_event_t *wev);
 
@@ -459,7 +467,7 @@ vmops_span_t ngx_agents_ws_number(u_char *buf, uint64_t n);
 void ngx_agents_ws_take(ngx_agents_ws_session_t *s);
 void ngx_agents_ws_handed(void *data, u_char *p, size_t n);
 void ngx_agents_ws_untake(ngx_agents_ws_tenant_t *t, const vmops_uuid_t *agent,
-    const vmops_uuid_t *session, const vmops_uuid_t *command);
+    const vmops_uuid_t *session, const ngx_agents_ws_taken_t *command);
 
 /* ngx_agents_ws_verify.c */
 

@@ -27,8 +27,9 @@ static ngx_int_t ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s,
 static void ngx_agents_ws_return(ngx_agents_ws_tenant_t *t,
     const vmops_uuid_t *agent, const vmops_uuid_t *session,
     redisReply *taken);
+static uint64_t ngx_agents_ws_turn(redisReply *taken);
 static ngx_int_t ngx_agents_ws_command(ngx_agents_ws_session_t *s,
-    vmops_span_t payload, const vmops_uuid_t *command);
+    vmops_span_t payload, const ngx_agents_ws_taken_t *command);
 static void ngx_agents_ws_invalid(ngx_agents_ws_session_t *s,
     const vmops_uuid_t *command, const char *why);
 
@@ -334,10 +335,10 @@ ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s, redisReply *taken,
     uint64_t                 seq;
     const char              *why;
     vmops_span_t             payload;
-    vmops_uuid_t             command;
+    ngx_agents_ws_taken_t    command;
     ngx_agents_ws_worker_t  *w = ngx_agents_ws_worker;
 
-    rc = ngx_agents_ws_build(s->tenant, &s->agent, taken, &command, &seq,
+    rc = ngx_agents_ws_build(s->tenant, &s->agent, taken, &command.id, &seq,
                              w->payload, VMOPS_CMD_PAYLOAD_MAX, &payload,
                              &why);
 
@@ -347,13 +348,15 @@ ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s, redisReply *taken,
     }
 
     if (rc != NGX_OK) {
-        ngx_agents_ws_invalid(s, &command, why);
+        ngx_agents_ws_invalid(s, &command.id, why);
         return NGX_OK;
     }
 
     if (!ngx_agents_ws_room(s, VMOPS_B64U_LEN(payload.n))) {
         return NGX_DECLINED;
     }
+
+    command.turn = ngx_agents_ws_turn(taken);
 
     rc = ngx_agents_ws_command(s, payload, &command);
 
@@ -368,7 +371,7 @@ ngx_agents_ws_dispatch(ngx_agents_ws_session_t *s, redisReply *taken,
 
 static ngx_int_t
 ngx_agents_ws_command(ngx_agents_ws_session_t *s, vmops_span_t payload,
-    const vmops_uuid_t *command)
+    const ngx_agents_ws_taken_t *command)
 {
     vmops_msg_t            msg;
     ngx_agents_ws_keys_t  *keys;
@@ -391,6 +394,23 @@ ngx_agents_ws_command(ngx_agents_ws_session_t *s, vmops_span_t payload,
 }
 
 
+/* which of the times that it was taken; what was handed over has none */
+
+static uint64_t
+ngx_agents_ws_turn(redisReply *taken)
+{
+    uint64_t                  turn;
+    vmops_span_t              value;
+
+    static const char *const  names[] = { "turn" };
+
+    ngx_agents_ws_fields(ngx_agents_ws_reply_array(taken, 0), names, 1,
+                         &value);
+
+    return vmops_dec_parse(value, INT64_MAX, &turn) == 0 ? turn : 0;
+}
+
+
 /* it was taken in vain */
 
 static void
@@ -398,14 +418,15 @@ ngx_agents_ws_return(ngx_agents_ws_tenant_t *t, const vmops_uuid_t *agent,
     const vmops_uuid_t *session, redisReply *taken)
 {
     vmops_span_t              value;
-    vmops_uuid_t              command;
+    ngx_agents_ws_taken_t     command;
 
     static const char *const  names[] = { "command_id" };
 
     ngx_agents_ws_fields(ngx_agents_ws_reply_array(taken, 0), names, 1,
                          &value);
 
-    if (vmops_uuid_parse(&command, value) == 0) {
+    if (vmops_uuid_parse(&command.id, value) == 0) {
+        command.turn = ngx_agents_ws_turn(taken);
         ngx_agents_ws_untake(t, agent, session, &command);
     }
 }
@@ -413,16 +434,18 @@ ngx_agents_ws_return(ngx_agents_ws_tenant_t *t, const vmops_uuid_t *agent,
 
 void
 ngx_agents_ws_untake(ngx_agents_ws_tenant_t *t, const vmops_uuid_t *agent,
-    const vmops_uuid_t *session, const vmops_uuid_t *command)
+    const vmops_uuid_t *session, const ngx_agents_ws_taken_t *command)
 {
     char          text[3][VMOPS_UUID_TEXT + 1];
-    vmops_span_t  argv[3];
+    u_char        turn[NGX_INT64_LEN];
+    vmops_span_t  argv[4];
 
     argv[0] = ngx_agents_ws_uuid(text[0], agent);
     argv[1] = ngx_agents_ws_uuid(text[1], session);
-    argv[2] = ngx_agents_ws_uuid(text[2], command);
+    argv[2] = ngx_agents_ws_uuid(text[2], &command->id);
+    argv[3] = ngx_agents_ws_number(turn, command->turn);
 
-    ngx_agents_ws_tell(t, "untake", 3, argv);
+    ngx_agents_ws_tell(t, "untake", 4, argv);
 }
 
 

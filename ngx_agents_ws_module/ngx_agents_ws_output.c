@@ -23,7 +23,7 @@ static void ngx_agents_ws_frame_free(ngx_agents_ws_session_t *s,
 
 ngx_int_t
 ngx_agents_ws_send(ngx_agents_ws_session_t *s, ngx_uint_t opcode,
-    const u_char *p, size_t n, const vmops_uuid_t *command)
+    const u_char *p, size_t n, const ngx_agents_ws_taken_t *command)
 {
     u_char                  head[VMOPS_WS_HEAD_MAX];
     size_t                  size;
@@ -87,7 +87,7 @@ ngx_agents_ws_send(ngx_agents_ws_session_t *s, ngx_uint_t opcode,
 
 ngx_int_t
 ngx_agents_ws_send_msg(ngx_agents_ws_session_t *s, const vmops_msg_t *msg,
-    const vmops_uuid_t *command)
+    const ngx_agents_ws_taken_t *command)
 {
     vmops_span_t  text;
 

@@ -195,7 +195,7 @@ my %quiet = (
     progress => { %as, command_id => $command, accepted_at => 1,
                   percent => 5, stage => 'x', message => 'x' },
     log => { %as, command_id => $command, line => ['x'] },
-    untake => { %as, command_id => [$told] },
+    untake => { %as, command_turn => [$told, 1] },
     command_verdict => { command_id => $command, verdict => 1 },
     session_gone => { %as },
 );

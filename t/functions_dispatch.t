@@ -59,11 +59,8 @@ is_deeply $f->take->[2][0][4], [],
 my ($a, $b) = map { $f->submitted } 1 .. 2;
 $f->take;
 my $wake = $f->listen('wake');
-is_deeply [$f->ok_call(untake => { agent_id => $w->{agent}, session => uuid(),
-                                   command_id => [$a] })], [0],
-    'another session gives nothing back';
-is_deeply [$f->ok_call(untake => { @as, command_id => [$a, uuid(), $task] })],
-    [2], 'the session that took them does';
+is $f->untake([$a], session => uuid()), 0, 'another session gives nothing back';
+is $f->untake([$a, uuid(), $task]), 2, 'the session that took them does';
 is_deeply [$f->heard($wake)], ["cmd $w->{agent}"], 'and wakes who is next';
 is $f->command($a)->{status}, 'queued', 'queued again';
 is_deeply [ids($f->take)], [$task, $a], 'and taken again, in order';
@@ -72,7 +69,7 @@ is_deeply [ids($f->take)], [], 'what was not given back is not taken again';
 my $waited = $f->submitted;
 $f->take;
 $f->age($waited, 10_500);
-$f->ok_call(untake => { @as, command_id => [$waited] });
+$f->untake([$waited]);
 is $f->command($waited)->{error_code}, 'agent_disconnected',
     'given back after 10 s: it has ended';
 my $old = $f->submitted;

@@ -71,8 +71,7 @@ my $id = sent();
 my $old = $session;
 $last = next_session(seq($id) - 1);
 take($last);
-is_deeply [$f->ok_call(untake => { agent_id => $w->{agent}, session => $old,
-                                   command_id => [$id] })], [0],
+is $f->untake([$id], session => $old), 0,
     'the old session gives nothing back';
 is $f->call(progress => { agent_id => $w->{agent}, session => $old,
                           command_id => $id, accepted_at => 1 })->[0], 'stale',
@@ -96,8 +95,7 @@ for my $how ('not taken', 'given back') {
     $last = next_session(seq($id) - 1);
     if ($how eq 'given back') {
         take($last);
-        $f->ok_call(untake => { agent_id => $w->{agent}, session => $session,
-                                command_id => [$id] });
+        $f->untake([$id], session => $session);
     }
     is raw($id)->{status}, 'queued', "$how: it waits";
     $f->age($id, 10_500);

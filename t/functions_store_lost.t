@@ -62,7 +62,7 @@ my $before = $f->submitted;
 restart();
 my $back = $f->submitted;
 $f->take;
-$f->ok_call(untake => { @as, command_id => [$before, $back] });
+$f->untake([$before, $back]);
 $f->age($_, 10_500) for $before, $back;
 ends_as $back, ['failed agent_disconnected', 'given back: surely not sent'];
 ends_as $before, ['indeterminate agent_disconnected',

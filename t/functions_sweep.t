@@ -18,8 +18,7 @@ sub sweep { $f->ok_call(sweep => { live => 'gw1,gw2', limit => 100, @_ }) }
 # overdue commands
 my ($queued, $delivered, $running, $fresh) = map { $f->submitted } 1 .. 4;
 my $taken = $f->take(limit => 3);
-$f->ok_call(untake => { agent_id => $w->{agent}, session => $w->{session},
-                        command_id => [$queued] });
+$f->untake([$queued]);
 $f->ok_call(progress => { agent_id => $w->{agent}, session => $w->{session},
                           command_id => $running, accepted_at => 1 });
 $f->age($queued, 10_001);

@@ -75,6 +75,8 @@ function F.take(t, a)
                     Command.set_due(t, id, command)
                     Events.command(t, ms, id, 'status', 'delivered')
                 end
+                command.turn = text(num(command.turn) + 1)
+                redis.call('HSET', K.command(t, id), 'turn', command.turn)
                 taken[#taken + 1] = bundle(t, command)
             end
         end
@@ -86,16 +88,20 @@ function F.take(t, a)
     return { 'OK', identity(t, a.agent_id), taken, more and '1' or '0' }
 end
 
--- Only the session that took a command knows that its frame never left.
+-- Only the session that took a command knows that its frame never left.  It may
+-- say so late, or twice, when it has taken it again: so it names the turn, which
+-- is another one each time.
 function F.untake(t, a)
     local ms, returned = now(), 0
     local agent = K.agent(t, a.agent_id)
     local drained = num((fields(agent, 'drained')))
-    for _, id in ipairs(a.command_id) do
+    for i = 1, #a.command_turn, 2 do
+        local id = a.command_turn[i]
         local command = Command.record(K.command(t, id))
         if command and command.status == 'delivered'
            and command.agent_id == a.agent_id
            and command.taken_by == a.session
+           and num(command.turn) == whole(a.command_turn[i + 1] or '')
         then
             if command.born == '' then
                 command.born = text(born)

@@ -38,7 +38,7 @@ local K = {
     --- tenants/{<t>}/agent_commands | zset | submit, finish, sweep | yes | ids by time of creation; finished ones are trimmed
     commands = function(t) return t .. '/agent_commands' end,
 
-    --- tenants/{<t>}/agent_commands/<id> | hash | submit, take, untake, session_ready, progress, finish, command, sweep | yes | AgentCommand, pinned secrets; `intent`: what was asked and by whom, with its MAC, and `outcome`: what its agent answered, with the receipt, in MessagePack
+    --- tenants/{<t>}/agent_commands/<id> | hash | submit, take, untake, session_ready, progress, finish, command, sweep | yes | AgentCommand, pinned secrets; `turn`: how often it was taken from the queue; `intent`: what was asked and by whom, with its MAC, and `outcome`: what its agent answered, with the receipt, in MessagePack
     command = function(t, id) return t .. '/agent_commands/' .. id end,
 
     --- tenants/{<t>}/agent_commands/<id>/log | list | log | yes | the last lines, `<ms> <line>`

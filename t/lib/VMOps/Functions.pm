@@ -314,6 +314,21 @@ sub take {
         session => $self->{world}{session}, limit => 100, %over });
 }
 
+# gives back what was taken, each of the turn its record names: how many were
+sub untake {
+    my ($self, $ids, %over) = @_;
+    my ($returned) = $self->ok_call(untake => {
+        agent_id => $self->{world}{agent},
+        session => $self->{world}{session},
+        command_turn => [map { ($_, $self->turn($_)) } @$ids], %over });
+    return $returned;
+}
+
+sub turn {
+    my ($self, $id) = @_;
+    return $self->admin('HGET', $self->key('agent_commands', $id), 'turn') // 0;
+}
+
 sub finish {
     my ($self, $id, %over) = @_;
     return $self->call(finish => {
