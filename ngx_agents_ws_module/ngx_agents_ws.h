@@ -39,7 +39,7 @@
 #define NGX_AGENTS_WS_ACKS       32        /* of one session, not told yet */
 #define NGX_AGENTS_WS_TAKE       8         /* commands in one call */
 #define NGX_AGENTS_WS_ORDER      16384     /* to unpack one handed over */
-#define NGX_AGENTS_WS_FINISH     7         /* arguments of vmops_finish */
+#define NGX_AGENTS_WS_FINISH     8         /* arguments of vmops_finish */
 #define NGX_AGENTS_WS_REGISTER   256       /* sessions being registered */
 #define NGX_AGENTS_WS_ACK_DELAY  100       /* ms: most results come sooner */
 

@@ -455,7 +455,8 @@ static void
 ngx_agents_ws_invalid(ngx_agents_ws_session_t *s, const vmops_uuid_t *command,
     const char *why)
 {
-    char          agent[VMOPS_UUID_TEXT + 1], id[VMOPS_UUID_TEXT + 1];
+    char          agent[VMOPS_UUID_TEXT + 1], session[VMOPS_UUID_TEXT + 1];
+    char          id[VMOPS_UUID_TEXT + 1];
     ngx_uint_t    i;
     vmops_span_t  argv[NGX_AGENTS_WS_FINISH];
 
@@ -464,9 +465,10 @@ ngx_agents_ws_invalid(ngx_agents_ws_session_t *s, const vmops_uuid_t *command,
     }
 
     argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
-    argv[1] = ngx_agents_ws_uuid(id, command);
-    argv[2] = vmops_span_str("failed");
-    argv[4] = vmops_span_str("command_invalid");
+    argv[1] = ngx_agents_ws_uuid(session, &s->id);
+    argv[2] = ngx_agents_ws_uuid(id, command);
+    argv[3] = vmops_span_str("failed");
+    argv[5] = vmops_span_str("command_invalid");
 
     ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
                   "command %s of tenant \"%V\" is not sent, what it was made "

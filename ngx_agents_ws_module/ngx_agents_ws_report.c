@@ -169,6 +169,7 @@ static void
 ngx_agents_ws_rejected(ngx_agents_ws_session_t *s, const vmops_msg_ack_t *ack)
 {
     char                   agent[VMOPS_UUID_TEXT + 1];
+    char                   session[VMOPS_UUID_TEXT + 1];
     char                   id[VMOPS_UUID_TEXT + 1];
     ngx_uint_t             i;
     vmops_span_t           argv[NGX_AGENTS_WS_FINISH];
@@ -179,9 +180,10 @@ ngx_agents_ws_rejected(ngx_agents_ws_session_t *s, const vmops_msg_ack_t *ack)
     }
 
     argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
-    argv[1] = ngx_agents_ws_uuid(id, &ack->id);
-    argv[2] = vmops_span_str("rejected");
-    argv[4] = vmops_command_error_find(ack->code) < 0
+    argv[1] = ngx_agents_ws_uuid(session, &s->id);
+    argv[2] = ngx_agents_ws_uuid(id, &ack->id);
+    argv[3] = vmops_span_str("rejected");
+    argv[5] = vmops_command_error_find(ack->code) < 0
               ? vmops_span_str("command_invalid") : ack->code;
 
     call = ngx_agents_ws_call(s, "finish", NULL, NGX_AGENTS_WS_FINISH, argv);
@@ -342,14 +344,15 @@ ngx_agents_ws_finish(ngx_agents_ws_session_t *s, const vmops_msg_result_t *m,
     }
 
     argv[0] = ngx_agents_ws_uuid(agent, &s->agent);
-    argv[1] = ngx_agents_ws_uuid(id, &m->id);
-    argv[2] = vmops_span_str(vmops_status_name(r->status));
-    argv[3] = accepted ? ngx_agents_ws_number(times[0], accepted) : none;
-    argv[4] = r->error_code.p ? r->error_code : none;
-    argv[5] = vmops_span_str("1");
-    argv[6] = vmops_redis_pack(pool, names, outcome, 8);
+    argv[1] = none;
+    argv[2] = ngx_agents_ws_uuid(id, &m->id);
+    argv[3] = vmops_span_str(vmops_status_name(r->status));
+    argv[4] = accepted ? ngx_agents_ws_number(times[0], accepted) : none;
+    argv[5] = r->error_code.p ? r->error_code : none;
+    argv[6] = vmops_span_str("1");
+    argv[7] = vmops_redis_pack(pool, names, outcome, 8);
 
-    call = argv[6].p ? ngx_agents_ws_call(s, "finish",
+    call = argv[7].p ? ngx_agents_ws_call(s, "finish",
                                           ngx_agents_ws_finish_handler,
                                           NGX_AGENTS_WS_FINISH, argv)
                      : NULL;

@@ -76,8 +76,14 @@ is $f->untake([$id], session => $old), 0,
 is $f->call(progress => { agent_id => $w->{agent}, session => $old,
                           command_id => $id, accepted_at => 1 })->[0], 'stale',
     'nor says that it runs';
-is raw($id)->{taken_by}, $session, 'the new one has it';
-$f->finish($id);
+my @rejected = (status => 'rejected', error_code => 'agent_storage',
+                receipt_signature => '');
+is_deeply $f->finish($id, session => $old, @rejected), ['OK', 'known'],
+    'nor that it was rejected';
+is_deeply [@{ raw($id) }{qw(status taken_by)}], ['delivered', $session],
+    'the new one has it';
+is_deeply $f->finish($id, session => $session, @rejected), ['OK', 'done'],
+    'whose word counts';
 
 # as long as it might have waited; then nobody knows, and not that it did not run
 

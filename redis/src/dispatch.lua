@@ -248,6 +248,10 @@ function F.finish(t, a)
                      { 'agent_id', a.agent_id, 'status', a.status })
         return { 'OK', 'unknown' }
     end
+    -- whoever has been given it since then may take another view
+    if a.signed == '' and fields(key, 'taken_by') ~= a.session then
+        return { 'OK', 'known' }
+    end
     if FINAL[v[1]] then
         if not replaces(key, v[1], a) then
             return { 'OK', 'known' }
