@@ -437,7 +437,8 @@ subtest 'many clients at a time' => sub {
     my $ua = Mojo::UserAgent->new(
         ca              => $sim->ca_file,
         max_connections => 60,
-        request_timeout => 30,
+        connect_timeout => 60,
+        request_timeout => 60,
     );
     my %login =
         (Authorization => "PVEAPIToken=$token=" . $sim->secret($token));

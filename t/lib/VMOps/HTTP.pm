@@ -23,7 +23,7 @@ our $observer;
 sub agent {
     my ($ca) = @_;
     return $agents{"$$ " . ($ca // '')} //= do {
-        my $ua = Mojo::UserAgent->new(max_redirects => 0, connect_timeout => 5,
+        my $ua = Mojo::UserAgent->new(max_redirects => 0, connect_timeout => 20,
                                       max_response_size => MAX_ANSWER);
         $ua->proxy->not(['127.0.0.1', 'localhost']);
         $ua->cookie_jar->ignore(sub { 1 });   # a test says what it sends

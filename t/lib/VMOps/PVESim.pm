@@ -49,13 +49,15 @@ my $PROGRAM = abs_path(dirname(__FILE__) . '/../../pve/pve-sim');
 has [qw(dir port pid ca_file)];
 has token_id => 'automation@pve!vmops';
 has ua       => sub ($self) {
-    Mojo::UserAgent->new(ca => $self->ca_file, request_timeout => 90);
+    Mojo::UserAgent->new(ca => $self->ca_file, connect_timeout => 60,
+        request_timeout => 90);
 };
 
 # on a connection of its own each time: one that is kept may be closed by the
 # other side at the moment it is used
 has controller => sub ($self) {
-    Mojo::UserAgent->new(ca => $self->ca_file, request_timeout => 90,
+    Mojo::UserAgent->new(ca => $self->ca_file, connect_timeout => 60,
+        request_timeout => 90,
                          max_connections => 0);
 };
 
