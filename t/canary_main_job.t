@@ -82,6 +82,14 @@ for my $kind (sort keys %ref) {
     $agent->cli_ok(['secret', 'rotate', $ref{$kind}, '--stdin'],
                    stdin => $secret{$name});
 }
+
+# one may have ended before anybody looked at it
+wait_for {
+    VMOps::slurp($places->file('processes'))
+        =~ /secret\0rotate\0\Q$ref{opaque}/
+    || !$agent->cli_ok(['secret', 'rotate', $ref{opaque}, '--stdin'],
+                       stdin => $secret{'opaque, rotated'});
+} SECONDS, 'a command line to be seen';
 is $site->command('start')->{json}{status}, 'succeeded', 'after the rotation';
 $pve->control('PUT', "users/$user", { password => 'another one' });
 is $site->command('stop')->{json}{error}{code}, 'auth_failed',
