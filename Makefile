@@ -105,9 +105,9 @@ $(AGENT_LIB): $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c,$(AGENT_SRC)))
 $(B)/agent/vmops-agent: $(B)/agent/main.o $(AGENT_LIB) $(COMMON_LIB)
 	$(call say,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS)
 
-# an agent that dies where a test says, or forgets; see its source
+# an agent that dies where a test says, forgets, or lacks memory; see its source
 HOOKED := $(B)/t/agent/vmops-agent-hooked
-HOOKS  := $(shell sed -n 's/^HOOK.[a-z_]*, \([a-z_]*\).*/-Wl,--wrap=\1/p' \
+HOOKS  := $(shell sed -n 's/^HOOK.[a-z_ *]*, \([a-z0-9_]*\).*/-Wl,--wrap=\1/p' \
           t/agent/hooked.c)
 
 $(HOOKED): $(B)/t/agent/hooked.o $(B)/agent/main.o $(AGENT_LIB) $(COMMON_LIB)

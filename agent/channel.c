@@ -31,6 +31,7 @@ struct request_s {
     char              ref[VMOPS_SECRET_REF_TEXT + 1];
     uint64_t          version;
     sealed_secret_t  *out;
+    uint8_t           queued;       /* in this session */
     enum { ASKED = 0, ANSWERED, REFUSED, MALFORMED } state;
 };
 
@@ -114,26 +115,26 @@ channel_free(channel_t *ch)
 }
 
 
-/* Under the lock; drops what does not fit. */
+/* Under the lock; 0, or -1: it was dropped, as there is no room for it. */
 
-static void
+static int
 push(channel_t *ch, vmops_span_t text)
 {
     item_t  *item;
 
     if (!ch->up || text.n > VMOPS_WS_QUEUE_BYTES - ch->bytes) {
-        return;
+        return -1;
     }
 
     item = mem_new(sizeof(*item));
     if (item == NULL) {
-        return;
+        return -1;
     }
 
     item->bytes = malloc(text.n);
     if (item->bytes == NULL) {
         free(item);
-        return;
+        return -1;
     }
 
     memcpy(item->bytes, text.p, text.n);
@@ -141,6 +142,8 @@ push(channel_t *ch, vmops_span_t text)
     *ch->last = item;
     ch->last = &item->next;
     ch->bytes += text.n;
+
+    return 0;
 }
 
 
@@ -218,7 +221,7 @@ channel_take(channel_t *ch, size_t *n)
 /* Under the lock. */
 
 static void
-ask(channel_t *ch, const request_t *r)
+ask(channel_t *ch, request_t *r)
 {
     uint8_t       buf[512];
     vmops_msg_t   m;
@@ -230,8 +233,11 @@ ask(channel_t *ch, const request_t *r)
     m.u.secret_get.ref = vmops_span_str(r->ref);
     m.u.secret_get.version = r->version;
 
-    if (vmops_msg_write(buf, sizeof(buf), &text, &m) == 0) {
-        push(ch, text);
+    if (vmops_msg_write(buf, sizeof(buf), &text, &m) == 0
+        && push(ch, text) == 0)
+    {
+        r->queued = 1;
+        plat_wake(ch->waker);
     }
 }
 
@@ -255,9 +261,16 @@ channel_up(channel_t *ch)
 void
 channel_down(channel_t *ch)
 {
+    request_t  *r;
+
     plat_mutex_lock(ch->mutex);
+
     ch->up = 0;
     drop_all(ch);
+    for (r = ch->requests; r != NULL; r = r->next) {
+        r->queued = 0;
+    }
+
     plat_mutex_unlock(ch->mutex);
 }
 
@@ -351,10 +364,11 @@ channel_secret(channel_t *ch, const vmops_uuid_t *secret, uint64_t version,
     snprintf(r.id, sizeof(r.id), "%llu", (unsigned long long) ++ch->counter);
     r.next = ch->requests;
     ch->requests = &r;
-    ask(ch, &r);
-    plat_wake(ch->waker);
 
     while (r.state == ASKED && !stop && (now = plat_boot_ms()) < deadline) {
+        if (!r.queued) {
+            ask(ch, &r);
+        }
         plat_cond_wait(ch->cond, ch->mutex,
                        deadline - now < STEP_MS ? deadline - now : STEP_MS);
         stop = unwanted(data);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "journal.h"
 #include "vmops_banned.h"
 
 
@@ -146,6 +147,28 @@ cli_storage_fail(const home_t *home)
                     "The agent cannot write to %s%s%s: there is no space, or "
                     "no right to. Nothing was done or sent.", home->state,
                     also[0] != '\0' ? " or " : "", also);
+}
+
+
+int
+cli_journal_fail(const home_t *home, int rc)
+{
+    if (rc != DB_DAMAGED && rc != JOURNAL_LOST) {
+        return cli_fail(EXIT_INTERNAL, "db_error",
+                        "The agent's database, state.db in %s, cannot be used "
+                        "now: there is no space, no right to, or no memory.",
+                        home->state);
+    }
+
+    return cli_fail(EXIT_UNREADABLE,
+                    rc == DB_DAMAGED ? "journal_damaged" : "journal_lost",
+                    "The agent's journal, state.db in %s, %s. Without it "
+                    "something could be done twice, so nothing is done. Do not "
+                    "put an old copy in its place: pair the agent again "
+                    "(vmops-agent pair), which keeps the file under another "
+                    "name, and enter its secrets again.", home->state,
+                    rc == DB_DAMAGED ? "is damaged"
+                    : "is not that of this agent, or empty");
 }
 
 
@@ -315,14 +338,39 @@ change_lock(cli_agent_t *a)
 }
 
 
-int
-cli_agent_open(cli_agent_t *a, cli_t *cli, cli_open_t how)
-{
-    char         fault[VMOPS_JSON_POINTER_MAX + 1];
-    sealed_rc_t  rc;
+/* A new pairing needs nothing of what is there; it is kept all the same. */
 
-    memset(a, 0, sizeof(*a));
-    a->home = &cli->home;
+static int
+open_any_journal(cli_agent_t *a)
+{
+    int  rc = db_open(&a->db, a->home);
+
+    if (rc == 0) {
+        rc = db_check(a->db);
+    }
+
+    if (rc != DB_DAMAGED) {
+        return rc;
+    }
+
+    db_close(a->db);
+    a->db = NULL;
+
+    if (db_set_aside(a->home) != 0) {
+        return PLAT_E;
+    }
+
+    cli_say("The journal was damaged and was set aside: state.db.damaged.\n");
+
+    return db_open(&a->db, a->home);
+}
+
+
+static int
+open_home(cli_agent_t *a, cli_open_t how)
+{
+    int   rc;
+    char  fault[VMOPS_JSON_POINTER_MAX + 1];
 
     if (how != CLI_READ) {
         if (home_room(a->home) != 0) {
@@ -341,19 +389,38 @@ cli_agent_open(cli_agent_t *a, cli_t *cli, cli_open_t how)
     }
 
     a->id = identity_new();
-    a->db = db_open(a->home);
-    if (a->id == NULL || a->db == NULL) {
-        return cli_fail(EXIT_INTERNAL, "internal",
-                        "The agent's database cannot be opened.");
+    if (a->id == NULL) {
+        return cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
     }
 
-    if (how == CLI_ANY) {
-        return EXIT_OK;
+    rc = how == CLI_ANY ? open_any_journal(a) : db_open(&a->db, a->home);
+
+    return rc == 0 ? EXIT_OK : cli_journal_fail(a->home, rc);
+}
+
+
+int
+cli_agent_open(cli_agent_t *a, cli_t *cli, cli_open_t how)
+{
+    int          rc;
+    sealed_rc_t  found;
+
+    memset(a, 0, sizeof(*a));
+    a->home = &cli->home;
+
+    rc = open_home(a, how);
+    if (rc != EXIT_OK || how == CLI_ANY) {
+        return rc;
     }
 
-    rc = identity_load(a->id, a->home);
-    if (rc != SEALED_OK) {
-        return cli_identity_fail(rc);
+    found = identity_load(a->id, a->home);
+    if (found != SEALED_OK) {
+        return cli_identity_fail(found);
+    }
+
+    rc = journal_belongs(a->db, &a->id->agent);
+    if (rc != 0) {
+        return cli_journal_fail(a->home, rc);
     }
 
     a->vault = vault_new(a->home, a->db, a->id);

@@ -28,7 +28,7 @@ enum {
     EXIT_CONNECT = 5,       /* the server or the target was not reached */
     EXIT_REFUSED = 6,       /* the server refused: the code is the problem's */
     EXIT_NOT_CONFIRMED = 7, /* a key or fingerprint was not confirmed */
-    EXIT_UNREADABLE = 8,    /* the identity or keystore cannot be read */
+    EXIT_UNREADABLE = 8,    /* identity, keystore or journal: damaged, lost */
     EXIT_NOT_FOUND = 9,     /* no such secret */
     EXIT_REVOKED = 10,
     EXIT_LOCKED = 11,
@@ -92,6 +92,8 @@ int cli_fail(int exit, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int cli_identity_fail(sealed_rc_t rc);
 int cli_storage_fail(const home_t *home);
+int cli_journal_fail(const home_t *home, int rc);   /* PLAT_E, DB_DAMAGED,
+                                                       JOURNAL_LOST */
 int cli_rest_fail(int rc, const rest_reply_t *reply, const url_t *url);
 int cli_route_fail(const net_fail_t *fail, const char *host);
 

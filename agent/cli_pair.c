@@ -257,7 +257,8 @@ register_agent(cli_agent_t *a, const char *code, rest_reply_t *reply)
 
     /* the journal is the new one's only when the identity is: an old one with
      * its epoch forgotten would pass for a copy */
-    if (identity_save(a->id, a->home) != 0
+    if (journal_pairing(a->db, &a->id->agent) != 0
+        || identity_save(a->id, a->home) != 0
         || journal_paired(a->db, &a->id->agent) != 0)
     {
         return cli_fail(EXIT_INTERNAL, "internal",

@@ -76,13 +76,20 @@ status(cli_agent_t *a)
     char               state[32], key_id[VMOPS_KEY_ID_TEXT + 1];
     char               fingerprint[VMOPS_FINGERPRINT_TEXT + 1];
     counts_t           c = { 0, 0 };
+    uint64_t           last_seq;
     vmops_jw_t         w;
     const identity_t  *id = a->id;
 
     identity_fingerprint(fingerprint, id);
     readable = vault_readable(a->vault, key_id);
-    journal_open_ones(a->db, count, &c);
-    journal_outbox(a->db, count, &c);
+
+    if (journal_last_seq(a->db, &last_seq) != 0
+        || journal_open_ones(a->db, count, &c) != 0
+        || journal_outbox(a->db, count, &c) != 0)
+    {
+        return cli_journal_fail(a->home,
+                                db_damaged(a->db) ? DB_DAMAGED : PLAT_E);
+    }
 
     cli_begin(&w);
     run_state_write(&w, a->home, state);
@@ -96,7 +103,7 @@ status(cli_agent_t *a)
     vmops_jw_kcstr(&w, "command_key_id", id->command_key_id);
     vmops_jw_kcstr(&w, "keystore", readable ? "ok" : "unreadable");
     vmops_jw_kcstr(&w, "key_id", key_id[0] != '\0' ? key_id : NULL);
-    vmops_jw_kint(&w, "last_seq", (int64_t) journal_last_seq(a->db));
+    vmops_jw_kint(&w, "last_seq", (int64_t) last_seq);
     vmops_jw_kint(&w, "open", c.open);
     vmops_jw_kint(&w, "outbox", c.outbox);
 

@@ -11,7 +11,7 @@
 #include "journal.h"
 #include "log.h"
 #include "prober.h"
-#include "receipt.h"
+#include "recover.h"
 #include "run_state.h"
 #include "session.h"
 #include "vmops_banned.h"
@@ -69,29 +69,126 @@ agent_open(agent_t *a, const home_t *home)
 }
 
 
-/* The rest, in the process that goes on: SQLite does not survive a fork. */
+/* The journal, if it is a whole one and this agent's. */
+
+static int
+open_journal(agent_t *a)
+{
+    int  rc = db_open(&a->db, a->home);
+
+    if (rc == 0) {
+        rc = journal_belongs(a->db, &a->id->agent);
+    }
+
+    return rc == 0 ? db_check(a->db) : rc;
+}
+
+
+static int
+journal_fail(agent_t *a, int rc)
+{
+    log_event(LOG_ERROR, "journal_unusable", LOG_CODE("why",
+              rc == DB_DAMAGED ? "damaged" : rc == JOURNAL_LOST ? "lost"
+                                                                : "not_now"));
+    if (rc == DB_DAMAGED || rc == JOURNAL_LOST) {
+        run_state_set(a->home, RUN_DAMAGED, NULL);
+    }
+
+    return cli_journal_fail(a->home, rc);
+}
+
+
+/*
+ * While somebody may still be told.  It is closed again: SQLite does not
+ * survive a fork.  What is not possible now, like without room, is waited for.
+ */
+
+static int
+look_at_journal(agent_t *a)
+{
+    int  rc = open_journal(a);
+
+    db_close(a->db);
+    a->db = NULL;
+
+    return rc == DB_DAMAGED || rc == JOURNAL_LOST ? journal_fail(a, rc)
+                                                  : EXIT_OK;
+}
+
+
+/* The rest, in the process that goes on. */
 
 static int
 agent_open_store(agent_t *a)
 {
-    a->db = db_open(a->home);
-    a->routes = routes_new();
-    a->channel = channel_new(a->waker);
+    int  rc = open_journal(a);
 
-    if (a->db != NULL && journal_belongs(a->db, &a->id->agent) == 0) {
-        a->vault = vault_new(a->home, a->db, a->id);
+    if (rc != 0) {
+        return journal_fail(a, rc);
     }
 
+    a->routes = routes_new();
+    a->channel = channel_new(a->waker);
+    a->vault = vault_new(a->home, a->db, a->id);
+
     return a->routes != NULL && a->channel != NULL && a->vault != NULL
-           ? EXIT_OK : cli_fail(EXIT_INTERNAL, "internal",
-                                "The agent's database cannot be opened.");
+           ? EXIT_OK : cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+}
+
+
+static int
+end_say(agent_t *a, session_end_t end)
+{
+    switch (end) {
+
+    case SESSION_STOPPED:
+        run_state_set(a->home, RUN_STOPPED, NULL);
+        return EXIT_OK;
+
+    case SESSION_REVOKED:
+        run_state_set(a->home, RUN_REVOKED, NULL);
+        return cli_fail(EXIT_REVOKED, "agent_revoked",
+                        "This agent was revoked. Its data is kept; pair it "
+                        "again to use it.");
+    case SESSION_LOCKED:
+        run_state_set(a->home, RUN_LOCKED, NULL);
+        return cli_fail(EXIT_LOCKED, "agent_locked",
+                        "This agent is locked, as a copy of it may exist. "
+                        "Its owner can unlock it; then start it again.");
+    case SESSION_DAMAGED:
+        return journal_fail(a, DB_DAMAGED);
+
+    case SESSION_ERROR:
+        break;
+    }
+
+    run_state_set(a->home, RUN_STOPPED, NULL);
+
+    return cli_fail(EXIT_INTERNAL, "internal", "Out of resources.");
+}
+
+
+/* What was left open before is told before anything new is taken in: 0, or -1
+ * when asked to stop. */
+
+static int
+recover(agent_t *a)
+{
+    while (recover_open(a) != 0 && !db_damaged(a->db)) {
+        plat_wait(PLAT_NO_SOCKET, 0, a->waker, ROOM_MS);
+        if (plat_stop_asked()) {
+            return -1;
+        }
+    }
+
+    return 0;
 }
 
 
 static int
 serve(agent_t *a)
 {
-    int             stuck = 0;
+    int             rc, stuck = 0;
     prober_t       *prober;
     executor_t     *executor;
     session_end_t   end = SESSION_ERROR;
@@ -100,13 +197,11 @@ serve(agent_t *a)
     prober = prober_new(a);
 
     if (executor != NULL && prober != NULL) {
-        receipt_recover(a);
-        end = session_run(a, executor, prober);
+        end = recover(a) == 0 ? session_run(a, executor, prober)
+                              : SESSION_STOPPED;
     }
 
-    run_state_set(a->home, end == SESSION_REVOKED ? RUN_REVOKED
-                           : end == SESSION_LOCKED ? RUN_LOCKED : RUN_STOPPED,
-                  NULL);
+    rc = end_say(a, end);
 
     prober_stop(prober);
     if (executor != NULL) {
@@ -119,25 +214,10 @@ serve(agent_t *a)
     /* a thread that cannot be had back still uses all of it; the journal
      * knows what it was doing */
     if (stuck) {
-        _Exit(EXIT_OK);
+        _Exit(rc);
     }
 
-    switch (end) {
-
-    case SESSION_STOPPED:
-        return EXIT_OK;
-
-    case SESSION_REVOKED:
-        return cli_fail(EXIT_REVOKED, "agent_revoked",
-                        "This agent was revoked. Its data is kept; pair it "
-                        "again to use it.");
-    case SESSION_LOCKED:
-        return cli_fail(EXIT_LOCKED, "agent_locked",
-                        "This agent is locked, as a copy of it may exist. "
-                        "Its owner can unlock it; then start it again.");
-    default:
-        return cli_fail(EXIT_INTERNAL, "internal", "Out of resources.");
-    }
+    return rc;
 }
 
 
@@ -188,6 +268,19 @@ run(agent_t *a, int foreground)
     char        path[PLAT_PATH_MAX];
     vmops_jw_t  w;
 
+    if (home_path(path, a->home->state, "agent.log") != 0
+        || log_open(path, foreground) != 0)
+    {
+        return cli_fail(EXIT_INTERNAL, "internal",
+                        "The log cannot be opened.");
+    }
+
+    rc = look_at_journal(a);
+    if (rc != EXIT_OK) {
+        log_close();
+        return rc;
+    }
+
     if (!foreground) {
         cli_say("The agent runs in the background: vmops-agent status.\n");
         cli_begin(&w);
@@ -195,16 +288,10 @@ run(agent_t *a, int foreground)
         cli_end(&w);
 
         if (plat_detach() != 0) {
+            log_close();
             return cli_fail(EXIT_INTERNAL, "internal",
                             "The agent cannot leave the terminal.");
         }
-    }
-
-    if (home_path(path, a->home->state, "agent.log") != 0
-        || log_open(path, foreground) != 0)
-    {
-        return cli_fail(EXIT_INTERNAL, "internal",
-                        "The log cannot be opened.");
     }
 
     plat_watch_stop(a->waker);
@@ -214,7 +301,6 @@ run(agent_t *a, int foreground)
     plat_remove_left(a->home->state);
     plat_remove_left(a->home->config);
 
-    rc = EXIT_OK;
     if (wait_for_room(a) == 0) {
         rc = agent_open_store(a);
         if (rc == EXIT_OK) {

@@ -2,6 +2,7 @@
 /* The database: opening, schema, and short forms of SQLite's calls. */
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +12,14 @@
 #include "vmops_banned.h"
 
 
-#define DB_BUSY_MS  10000
+#define DB_FILE       "state.db"
+#define DB_BUSY_MS    10000
+#define DB_ASIDE_MAX  100
 
 struct db_s {
     sqlite3       *sq;
     plat_mutex_t  *mutex;
+    atomic_int     damaged;
 };
 
 /* PRAGMA user_version = number of steps that have been done */
@@ -52,15 +56,38 @@ static const char *const  schema[] = {
     " h BLOB NOT NULL, first INTEGER NOT NULL, ms INTEGER NOT NULL,"
     " sig BLOB NOT NULL, UNIQUE (n, h));"
     "DELETE FROM meta WHERE name = 'audit_head';",
+
+    /* rows of commands that were damaged, as they were: no types, no checks */
+    "CREATE TABLE damaged (at INTEGER NOT NULL, id, seq, idem, state, service,"
+    " action, payload, key_id, sig, received, started, finished, upid, status,"
+    " error, result, result_sig, outbox, changed, confirmed);",
 };
 
 #define SCHEMA_STEPS  ((int) (sizeof(schema) / sizeof(schema[0])))
 
 
+/* What SQLite said, where it is no success. */
+
+static int
+failed(db_t *db, int rc)
+{
+    if ((rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB) {
+        db->damaged = 1;
+    }
+
+    log_event(LOG_ERROR, "db_error", LOG_NUM("code", rc),
+              LOG_NUM("extended", sqlite3_extended_errcode(db->sq)));
+
+    return -1;
+}
+
+
 static int
 exec(db_t *db, const char *sql)
 {
-    return sqlite3_exec(db->sq, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
+    int  rc = sqlite3_exec(db->sq, sql, NULL, NULL, NULL);
+
+    return rc == SQLITE_OK ? 0 : failed(db, rc);
 }
 
 
@@ -73,7 +100,7 @@ version_read(db_t *db)
     sqlite3_stmt  *st;
 
     st = db_query(db, "PRAGMA user_version", "");
-    version = st != NULL && sqlite3_step(st) == SQLITE_ROW
+    version = st != NULL && db_step(db, st) == SQLITE_ROW
               ? sqlite3_column_int(st, 0) : -1;
     sqlite3_finalize(st);
 
@@ -117,21 +144,24 @@ upgrade(db_t *db)
 }
 
 
-db_t *
-db_open(const home_t *home)
+int
+db_open(db_t **opened, const home_t *home)
 {
+    int    rc;
     char   path[PLAT_PATH_MAX];
     db_t  *db;
 
+    *opened = NULL;
+
     db = mem_new(sizeof(*db));
     if (db == NULL) {
-        return NULL;
+        return PLAT_E;
     }
 
     db->mutex = plat_mutex_new();
 
     if (db->mutex == NULL
-        || home_path(path, home->state, "state.db") != 0
+        || home_path(path, home->state, DB_FILE) != 0
         || sqlite3_open_v2(path, &db->sq,
                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
                            | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK
@@ -141,11 +171,14 @@ db_open(const home_t *home)
         || exec(db, "PRAGMA trusted_schema = OFF") != 0
         || upgrade(db) != 0)
     {
+        rc = db->damaged ? DB_DAMAGED : PLAT_E;
         db_close(db);
-        return NULL;
+        return rc;
     }
 
-    return db;
+    *opened = db;
+
+    return 0;
 }
 
 
@@ -157,6 +190,75 @@ db_close(db_t *db)
         plat_mutex_free(db->mutex);
         free(db);
     }
+}
+
+
+int
+db_check(db_t *db)
+{
+    int            rc = PLAT_E;
+    sqlite3_stmt  *st;
+
+    db_lock(db);
+
+    st = db_query(db, "PRAGMA integrity_check(1)", "");
+    if (st != NULL && db_step(db, st) == SQLITE_ROW) {
+        rc = vmops_span_is(db_text(st, 0), "ok") ? 0 : DB_DAMAGED;
+    }
+
+    sqlite3_finalize(st);
+    db_unlock(db);
+
+    return db->damaged ? DB_DAMAGED : rc;
+}
+
+
+int
+db_damaged(const db_t *db)
+{
+    return db->damaged;
+}
+
+
+int
+db_set_aside(const home_t *home)
+{
+    int   i, n, rc;
+    char  from[PLAT_PATH_MAX], wal[PLAT_PATH_MAX], shm[PLAT_PATH_MAX];
+    char  to[PLAT_PATH_MAX], to_wal[PLAT_PATH_MAX + 8];
+
+    if (home_path(from, home->state, DB_FILE) != 0
+        || home_path(wal, home->state, DB_FILE "-wal") != 0
+        || home_path(shm, home->state, DB_FILE "-shm") != 0)
+    {
+        return -1;
+    }
+
+    for (i = 0; i < DB_ASIDE_MAX; i++) {
+        n = i > 0 ? snprintf(to, sizeof(to), "%s.damaged.%d", from, i)
+                  : snprintf(to, sizeof(to), "%s.damaged", from);
+        if (n < 0 || (size_t) n >= sizeof(to)) {
+            return -1;
+        }
+
+        if (plat_file_stamp(to) != 0) {
+            continue;
+        }
+
+        /* a log that was left would be taken for the next file's */
+        snprintf(to_wal, sizeof(to_wal), "%s-wal", to);
+        rc = plat_rename_new(wal, to_wal);
+        if (rc != 0 && rc != PLAT_ENOENT) {
+            return -1;
+        }
+
+        plat_remove(shm);
+        rc = plat_rename_new(from, to);
+
+        return rc == 0 || rc == PLAT_ENOENT ? 0 : -1;
+    }
+
+    return -1;
 }
 
 
@@ -245,11 +347,12 @@ bind(sqlite3_stmt *st, const char *types, va_list args)
 static sqlite3_stmt *
 prepare(db_t *db, const char *sql, const char *types, va_list args)
 {
+    int            rc;
     sqlite3_stmt  *st;
 
-    if (sqlite3_prepare_v2(db->sq, sql, -1, &st, NULL) != SQLITE_OK) {
-        log_event(LOG_ERROR, "db_error",
-                  LOG_NUM("code", sqlite3_extended_errcode(db->sq)));
+    rc = sqlite3_prepare_v2(db->sq, sql, -1, &st, NULL);
+    if (rc != SQLITE_OK) {
+        failed(db, rc);
         return NULL;
     }
 
@@ -292,18 +395,12 @@ db_run(db_t *db, const char *sql, const char *types, ...)
     }
 
     do {
-        rc = sqlite3_step(st);
+        rc = db_step(db, st);
     } while (rc == SQLITE_ROW);
 
     sqlite3_finalize(st);
 
-    if (rc != SQLITE_DONE) {
-        log_event(LOG_ERROR, "db_error",
-                  LOG_NUM("code", sqlite3_extended_errcode(db->sq)));
-        return -1;
-    }
-
-    return 0;
+    return rc == SQLITE_DONE ? 0 : -1;
 }
 
 
@@ -311,6 +408,19 @@ int
 db_changes(db_t *db)
 {
     return sqlite3_changes(db->sq);
+}
+
+
+int
+db_step(db_t *db, sqlite3_stmt *st)
+{
+    int  rc = sqlite3_step(st);
+
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
+        failed(db, rc);
+    }
+
+    return rc;
 }
 
 
@@ -332,23 +442,27 @@ db_blob(sqlite3_stmt *st, int column)
 }
 
 
-int64_t
-db_meta_int(db_t *db, const char *name, int64_t absent)
+int
+db_meta_int(db_t *db, const char *name, int64_t *value)
 {
-    int64_t        value = absent;
+    int            step = SQLITE_ERROR;
     sqlite3_stmt  *st;
 
+    *value = 0;
     db_lock(db);
 
     st = db_query(db, "SELECT value FROM meta WHERE name = ?", "t", name);
-    if (st != NULL && sqlite3_step(st) == SQLITE_ROW) {
-        value = sqlite3_column_int64(st, 0);
+    if (st != NULL) {
+        step = db_step(db, st);
+    }
+    if (step == SQLITE_ROW) {
+        *value = sqlite3_column_int64(st, 0);
     }
 
     sqlite3_finalize(st);
     db_unlock(db);
 
-    return value;
+    return step == SQLITE_ROW || step == SQLITE_DONE ? 0 : -1;
 }
 
 
@@ -376,7 +490,7 @@ db_meta_text(db_t *db, const char *name, char *text, size_t size)
     db_lock(db);
 
     st = db_query(db, "SELECT value FROM meta WHERE name = ?", "t", name);
-    if (st != NULL && sqlite3_step(st) == SQLITE_ROW) {
+    if (st != NULL && db_step(db, st) == SQLITE_ROW) {
         rc = text_copy(text, size, db_text(st, 0));
     }
 

@@ -16,9 +16,26 @@
 
 typedef struct db_s  db_t;
 
-/* Opens, makes or upgrades it.  NULL: it cannot be opened. */
-db_t *db_open(const home_t *home);
+/*
+ * Opens, makes or upgrades it.  0; PLAT_E: it cannot be opened now; DB_DAMAGED:
+ * it is no database, or not a whole one.
+ */
+#define DB_DAMAGED  (-20)
+
+int db_open(db_t **db, const home_t *home);
 void db_close(db_t *db);
+
+/* Reads all of it: 0, PLAT_E or DB_DAMAGED. */
+int db_check(db_t *db);
+
+/* Whether SQLite has found it damaged since it was opened; any thread. */
+int db_damaged(const db_t *db);
+
+/*
+ * What is damaged stays, under another name: state.db.damaged, .1, ...; while
+ * nobody has it open.  0, or -1.
+ */
+int db_set_aside(const home_t *home);
 
 /* Several statements as one: between these only one thread uses db. */
 void db_lock(db_t *db);
@@ -43,12 +60,18 @@ int db_run(db_t *db, const char *sql, const char *types, ...);
 /* Rows changed by the last db_run(). */
 int db_changes(db_t *db);
 
+/* sqlite3_step(); a failure is logged.  SQLITE_ROW, SQLITE_DONE or neither. */
+int db_step(db_t *db, sqlite3_stmt *st);
+
 /* Columns of the row a statement stands on; empty for NULL. */
 vmops_span_t db_text(sqlite3_stmt *st, int column);
 vmops_span_t db_blob(sqlite3_stmt *st, int column);
 
-/* Small numbers and texts by name; these take the lock themselves. */
-int64_t db_meta_int(db_t *db, const char *name, int64_t absent);
+/*
+ * Small numbers and texts by name; these take the lock themselves.  0, or -1; a
+ * number that is not there is 0.
+ */
+int db_meta_int(db_t *db, const char *name, int64_t *value);
 int db_meta_set_int(db_t *db, const char *name, int64_t value);
 int db_meta_text(db_t *db, const char *name, char *text, size_t size);
 int db_meta_set_text(db_t *db, const char *name, const char *text);

@@ -5,18 +5,23 @@
 #include <string.h>
 
 #include "executor.h"
-#include "job.h"
 #include "vmops_banned.h"
 
+
+typedef struct {
+    executor_t     *executor;
+    plat_thread_t  *thread;
+    job_room_t      room;
+} worker_t;
 
 struct executor_s {
     agent_t        *agent;
     plat_mutex_t   *mutex;
     plat_cond_t    *cond;
     job_t          *jobs;           /* in order of arrival */
-    size_t          threads_n;
-    size_t          ended;          /* of the threads */
-    plat_thread_t  *threads[VMOPS_AGENT_EXECUTORS];
+    size_t          workers_n;      /* those that were started, */
+    size_t          ended;          /* those that have ended */
+    worker_t        workers[VMOPS_AGENT_EXECUTORS];
     atomic_int      stopping;
 };
 
@@ -64,7 +69,8 @@ static void
 work(void *data)
 {
     job_t       *job;
-    executor_t  *x = data;
+    worker_t    *w = data;
+    executor_t  *x = w->executor;
 
     plat_mutex_lock(x->mutex);
 
@@ -78,7 +84,7 @@ work(void *data)
 
         job->running = 1;
         plat_mutex_unlock(x->mutex);
-        job_run(x->agent, job);
+        job_run(x->agent, job, &w->room);
         plat_mutex_lock(x->mutex);
 
         unlink_job(x, job);
@@ -91,6 +97,24 @@ work(void *data)
     x->ended++;
     plat_cond_broadcast(x->cond);
     plat_mutex_unlock(x->mutex);
+}
+
+
+static int
+worker_start(executor_t *x, worker_t *w)
+{
+    w->executor = x;
+
+    if (job_room_open(&w->room) == 0) {
+        w->thread = plat_thread_start(work, w);
+    }
+
+    if (w->thread == NULL) {
+        job_room_close(&w->room);
+        return -1;
+    }
+
+    return 0;
 }
 
 
@@ -109,16 +133,13 @@ executor_new(agent_t *agent)
     x->cond = plat_cond_new();
 
     while (x->mutex != NULL && x->cond != NULL
-           && x->threads_n < VMOPS_AGENT_EXECUTORS)
+           && x->workers_n < VMOPS_AGENT_EXECUTORS
+           && worker_start(x, &x->workers[x->workers_n]) == 0)
     {
-        x->threads[x->threads_n] = plat_thread_start(work, x);
-        if (x->threads[x->threads_n] == NULL) {
-            break;
-        }
-        x->threads_n++;
+        x->workers_n++;
     }
 
-    if (x->threads_n == 0) {
+    if (x->workers_n == 0) {
         executor_stop(x, 0);
         return NULL;
     }
@@ -127,16 +148,10 @@ executor_new(agent_t *agent)
 }
 
 
-int
-executor_submit(executor_t *x, vmops_span_t payload, uint64_t deadline,
-    vmops_span_t upid)
+void
+executor_submit(executor_t *x, job_t *job)
 {
-    job_t  *job, **p;
-
-    job = job_new(payload, deadline, upid);
-    if (job == NULL) {
-        return -1;
-    }
+    job_t  **p;
 
     job->stopping = &x->stopping;
 
@@ -145,8 +160,6 @@ executor_submit(executor_t *x, vmops_span_t payload, uint64_t deadline,
     *p = job;
     plat_cond_broadcast(x->cond);
     plat_mutex_unlock(x->mutex);
-
-    return 0;
 }
 
 
@@ -180,11 +193,11 @@ executor_stop(executor_t *x, uint64_t ms)
         x->stopping = 1;
         plat_cond_broadcast(x->cond);
 
-        while (x->ended < x->threads_n && (now = plat_boot_ms()) < end) {
+        while (x->ended < x->workers_n && (now = plat_boot_ms()) < end) {
             plat_cond_wait(x->cond, x->mutex, end - now);
         }
 
-        i = x->threads_n - x->ended;
+        i = x->workers_n - x->ended;
         plat_mutex_unlock(x->mutex);
 
         if (i > 0) {
@@ -192,8 +205,9 @@ executor_stop(executor_t *x, uint64_t ms)
         }
     }
 
-    for (i = 0; i < x->threads_n; i++) {
-        plat_thread_join(x->threads[i]);
+    for (i = 0; i < x->workers_n; i++) {
+        plat_thread_join(x->workers[i].thread);
+        job_room_close(&x->workers[i].room);
     }
 
     /* the journal has them */

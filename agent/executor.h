@@ -8,20 +8,19 @@
 #define VMOPS_EXECUTOR_H
 
 
-#include "daemon.h"
+#include "job.h"
 
 
 typedef struct executor_s  executor_t;
 
-/* NULL: no threads. */
+/* NULL: no threads, or no memory. */
 executor_t *executor_new(agent_t *agent);
 
 /*
- * Takes a command that the journal has; payload and upid (p NULL: none) are
- * copied.  deadline is plat_boot_ms().  0, or -1.
+ * Takes a command that the journal has, as job_new() made it: from here on
+ * nothing that its end needs can be missing.
  */
-int executor_submit(executor_t *x, vmops_span_t payload, uint64_t deadline,
-    vmops_span_t upid);
+void executor_submit(executor_t *x, job_t *job);
 
 /* Asks one to stop; unknown ids are ignored. */
 void executor_cancel(executor_t *x, const vmops_uuid_t *id);

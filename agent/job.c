@@ -71,6 +71,24 @@ job_free(job_t *job)
 
 
 int
+job_room_open(job_room_t *room)
+{
+    room->receipt = receipt_new();
+    room->result = malloc(VMOPS_RESULT_PAYLOAD_MAX);
+
+    return room->receipt != NULL && room->result != NULL ? 0 : -1;
+}
+
+
+void
+job_room_close(job_room_t *room)
+{
+    receipt_free(room->receipt);
+    free(room->result);
+}
+
+
+int
 job_same_guest(const job_t *a, const job_t *b)
 {
     return a->cmd.target.present && b->cmd.target.present
@@ -435,12 +453,10 @@ carry_out(act_t *act, opened_t *o)
 
 
 void
-job_run(agent_t *agent, job_t *job)
+job_run(agent_t *agent, job_t *job, const job_room_t *room)
 {
-    act_t       act;
-    uint8_t    *result;
-    opened_t    o;
-    receipt_t  *receipt = NULL;
+    act_t     act;
+    opened_t  o;
 
     memset(&o, 0, sizeof(o));
     memset(&act, 0, sizeof(act));
@@ -454,10 +470,8 @@ job_run(agent_t *agent, job_t *job)
     act.end.error = VMOPS_CMDERR_internal;
     act.end.stage = -1;
 
-    result = malloc(VMOPS_RESULT_PAYLOAD_MAX);
-
-    if (result != NULL && act.action != NULL) {
-        vmops_jw_init(&act.result, result, VMOPS_RESULT_PAYLOAD_MAX);
+    if (act.action != NULL) {
+        vmops_jw_init(&act.result, room->result, VMOPS_RESULT_PAYLOAD_MAX);
 
         if (job->upid.p != NULL || judge_policy(&act) == 0) {
             carry_out(&act, &o);
@@ -466,10 +480,12 @@ job_run(agent_t *agent, job_t *job)
 
     /* while the secret is open the receipt is searched for it */
     if (!act.detached) {
-        receipt = receipt_make(agent, act.cmd, job->payload, &act.end);
+        receipt_make(room->receipt, agent, act.cmd, job->payload, &act.end);
     }
 
     vault_close(&o);
-    free(result);
-    receipt_keep(agent, receipt, job->stopping);
+
+    if (!act.detached) {
+        receipt_keep(agent, room->receipt, job->stopping);
+    }
 }

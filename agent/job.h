@@ -22,15 +22,30 @@ struct job_s {
     atomic_int     *stopping;       /* of the executor */
 };
 
-/* Copies and parses; NULL: no memory, or not a command. */
+/*
+ * Copies and parses a command (upid.p NULL: it has none): all that can fail
+ * before it is in the journal.  deadline is plat_boot_ms().  NULL: no memory,
+ * or not a command.
+ */
 job_t *job_new(vmops_span_t payload, uint64_t deadline, vmops_span_t upid);
 void job_free(job_t *job);
+
+/* What the end of any command needs, made before the first one is taken in. */
+
+typedef struct {
+    receipt_t  *receipt;
+    uint8_t    *result;         /* VMOPS_RESULT_PAYLOAD_MAX */
+} job_room_t;
+
+/* 0, or -1: no memory.  To be closed all the same. */
+int job_room_open(job_room_t *room);
+void job_room_close(job_room_t *room);
 
 /* 1 if both are on the same guest of the same endpoint. */
 int job_same_guest(const job_t *a, const job_t *b);
 
 /* From the policy to the receipt. */
-void job_run(agent_t *agent, job_t *job);
+void job_run(agent_t *agent, job_t *job, const job_room_t *room);
 
 
 #endif /* VMOPS_JOB_H */

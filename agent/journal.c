@@ -10,25 +10,39 @@
 #define ROW                                                                   \
     "SELECT id, seq, state, service, action, payload, key_id, sig, received," \
     " started, finished, upid, status, error, result, result_sig, outbox,"    \
-    " changed FROM commands "
+    " changed, rowid FROM commands "
 
 #define CHANGED  "(SELECT ifnull(max(changed), 0) + 1 FROM commands)"
 
 
-/* Under the lock: 1 if the journal is of this agent, 0, or -1. */
+/* Under the lock: 1 if the journal names this agent so, 0, or -1. */
 
 static int
-is_of(db_t *db, const vmops_uuid_t *agent)
+names(db_t *db, const char *name, const vmops_uuid_t *agent)
 {
     int            step;
     sqlite3_stmt  *st;
 
-    st = db_query(db, "SELECT 1 FROM meta WHERE name = 'agent' AND value = ?",
-                  "u", agent);
-    step = st != NULL ? sqlite3_step(st) : SQLITE_ERROR;
+    st = db_query(db, "SELECT 1 FROM meta WHERE name = ? AND value = ?", "tu",
+                  name, agent);
+    step = st != NULL ? db_step(db, st) : SQLITE_ERROR;
     sqlite3_finalize(st);
 
     return step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+}
+
+
+int
+journal_pairing(db_t *db, const vmops_uuid_t *agent)
+{
+    int  rc;
+
+    db_lock(db);
+    rc = db_run(db, "INSERT OR REPLACE INTO meta VALUES ('pairing', ?)", "u",
+                agent);
+    db_unlock(db);
+
+    return rc;
 }
 
 
@@ -39,7 +53,7 @@ journal_paired(db_t *db, const vmops_uuid_t *agent)
 
     db_lock(db);
     rc = db_begin(db);
-    same = is_of(db, agent);
+    same = names(db, "agent", agent);
 
     if (rc == 0 && same != 1) {
         rc = same < 0
@@ -53,6 +67,7 @@ journal_paired(db_t *db, const vmops_uuid_t *agent)
     if (rc == 0
         && db_run(db, "INSERT OR REPLACE INTO meta VALUES ('epoch', 0)", "")
            == 0
+        && db_run(db, "DELETE FROM meta WHERE name = 'pairing'", "") == 0
         && db_commit(db) == 0)
     {
         db_unlock(db);
@@ -69,20 +84,36 @@ journal_paired(db_t *db, const vmops_uuid_t *agent)
 int
 journal_belongs(db_t *db, const vmops_uuid_t *agent)
 {
-    int  rc;
+    int  rc, begun = 0;
 
     db_lock(db);
-    rc = is_of(db, agent);
+    rc = names(db, "agent", agent);
+    if (rc == 0) {
+        begun = names(db, "pairing", agent);
+    }
     db_unlock(db);
 
-    return rc == 0 ? journal_paired(db, agent) : rc == 1 ? 0 : -1;
+    if (rc == 1) {
+        return 0;
+    }
+
+    return begun == 1 ? journal_paired(db, agent)
+           : rc == 0 && begun == 0 ? JOURNAL_LOST : -1;
 }
 
 
-uint64_t
-journal_epoch(db_t *db)
+int
+journal_epoch(db_t *db, uint64_t *epoch)
 {
-    return (uint64_t) db_meta_int(db, "epoch", 0);
+    int64_t  n;
+
+    if (db_meta_int(db, "epoch", &n) != 0) {
+        return -1;
+    }
+
+    *epoch = (uint64_t) n;
+
+    return 0;
 }
 
 
@@ -94,10 +125,18 @@ journal_set_epoch(db_t *db, uint64_t epoch)
 }
 
 
-uint64_t
-journal_last_seq(db_t *db)
+int
+journal_last_seq(db_t *db, uint64_t *seq)
 {
-    return (uint64_t) db_meta_int(db, "last_seq", 0);
+    int64_t  n;
+
+    if (db_meta_int(db, "last_seq", &n) != 0) {
+        return -1;
+    }
+
+    *seq = (uint64_t) n;
+
+    return 0;
 }
 
 
@@ -106,6 +145,7 @@ journal_last_seq(db_t *db)
 static intake_t
 intake_judge(db_t *db, const vmops_cmd_t *cmd)
 {
+    int            step;
     intake_t       rc = INTAKE_NEW;
     sqlite3_stmt  *st;
 
@@ -114,9 +154,13 @@ intake_judge(db_t *db, const vmops_cmd_t *cmd)
     if (st == NULL) {
         return INTAKE_ERROR;
     }
-    if (sqlite3_step(st) == SQLITE_ROW) {
+    step = db_step(db, st);
+    if (step == SQLITE_ROW) {
         rc = sqlite3_column_int(st, 0) == JOURNAL_ENDED ? INTAKE_ENDED
                                                         : INTAKE_KNOWN;
+
+    } else if (step != SQLITE_DONE) {
+        rc = INTAKE_ERROR;
     }
     sqlite3_finalize(st);
 
@@ -134,8 +178,9 @@ intake_judge(db_t *db, const vmops_cmd_t *cmd)
     if (st == NULL) {
         return INTAKE_ERROR;
     }
-    if (sqlite3_step(st) == SQLITE_ROW) {
-        rc = INTAKE_REPLAY;
+    step = db_step(db, st);
+    if (step != SQLITE_DONE) {
+        rc = step == SQLITE_ROW ? INTAKE_REPLAY : INTAKE_ERROR;
     }
     sqlite3_finalize(st);
 
@@ -225,8 +270,7 @@ journal_followed(db_t *db, const vmops_uuid_t *id, vmops_span_t upid)
 
 
 int
-journal_ended(db_t *db, const vmops_uuid_t *id, const char *status,
-    vmops_span_t error, vmops_span_t result, const uint8_t sig[VMOPS_SIG])
+journal_ended(db_t *db, const vmops_uuid_t *id, const journal_row_t *end)
 {
     int  rc;
 
@@ -234,8 +278,56 @@ journal_ended(db_t *db, const vmops_uuid_t *id, const char *status,
     rc = db_run(db, "UPDATE commands SET state = 3, status = ?, error = ?,"
                 " result = ?, result_sig = ?, finished = ?, outbox = 1,"
                 " changed = " CHANGED " WHERE id = ? AND state < 3",
-                "tsbbiu", status, error, result, vmops_span(sig, VMOPS_SIG),
-                (int64_t) plat_wall_ms(), id);
+                "ssbbiu", end->status, end->error, end->result,
+                end->result_sig, (int64_t) plat_wall_ms(), id);
+    db_unlock(db);
+
+    return rc;
+}
+
+
+/* Under the lock, inside the transaction: a row of before, and its end. */
+
+static int
+put_ended(db_t *db, const vmops_cmd_t *cmd, const journal_row_t *end)
+{
+    int64_t  now = (int64_t) plat_wall_ms();
+
+    return db_run(db, "INSERT OR IGNORE INTO commands (id, seq, idem, state,"
+                  " service, action, payload, key_id, sig, received, finished,"
+                  " status, error, result, result_sig, outbox, changed)"
+                  " VALUES (?, ?, ?, 3, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, "
+                  CHANGED ")", "uibssbsbiissbb", &cmd->id, (int64_t) cmd->seq,
+                  vmops_span(cmd->has_idem ? cmd->idem : NULL,
+                             cmd->has_idem ? sizeof(cmd->idem) : 0),
+                  cmd->service, cmd->action, end->payload, end->key_id,
+                  end->sig, now, now, end->status, end->error, end->result,
+                  end->result_sig);
+}
+
+
+int
+journal_set_aside(db_t *db, int64_t rowid, const vmops_cmd_t *cmd,
+    const journal_row_t *end)
+{
+    int  rc;
+
+    db_lock(db);
+
+    rc = db_begin(db) == 0
+         && db_run(db, "INSERT INTO damaged SELECT ?, id, seq, idem, state,"
+                   " service, action, payload, key_id, sig, received, started,"
+                   " finished, upid, status, error, result, result_sig, outbox,"
+                   " changed, confirmed FROM commands WHERE rowid = ?", "ii",
+                   (int64_t) plat_wall_ms(), rowid) == 0
+         && db_run(db, "DELETE FROM commands WHERE rowid = ?", "i", rowid) == 0
+         && (cmd == NULL || put_ended(db, cmd, end) == 0)
+         && db_commit(db) == 0 ? 0 : -1;
+
+    if (rc != 0) {
+        db_rollback(db);
+    }
+
     db_unlock(db);
 
     return rc;
@@ -288,13 +380,67 @@ journal_again(db_t *db, const vmops_uuid_t *id)
 }
 
 
+/* The types that the columns of ROW were written with; a capital: or null. */
+
 static int
+row_types(sqlite3_stmt *st)
+{
+    int                i, type;
+    static const char  types[] = "tiittbtbiIITTTBBi";
+
+    for (i = 0; types[i] != '\0'; i++) {
+        type = sqlite3_column_type(st, i);
+
+        switch (types[i]) {
+
+        case 't':
+        case 'T':
+            if (type != SQLITE_TEXT && (types[i] == 't' || type != SQLITE_NULL))
+            {
+                return -1;
+            }
+            break;
+
+        case 'b':
+        case 'B':
+            if (type != SQLITE_BLOB && (types[i] == 'b' || type != SQLITE_NULL))
+            {
+                return -1;
+            }
+            break;
+
+        default:
+            if ((type != SQLITE_INTEGER || sqlite3_column_int64(st, i) < 0)
+                && (types[i] == 'i' || type != SQLITE_NULL))
+            {
+                return -1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+static void
 row_read(sqlite3_stmt *st, journal_row_t *row)
 {
+    int64_t  state, outbox;
+
     memset(row, 0, sizeof(*row));
 
+    /* before anything is read as what it may not be */
+    row->whole = row_types(st) == 0;
+
+    state = sqlite3_column_int64(st, 2);
+    outbox = sqlite3_column_int64(st, 16);
+
+    if (state < 0 || state > JOURNAL_ENDED || outbox < 0 || outbox > 1) {
+        row->whole = 0;
+    }
+
     row->seq = (uint64_t) sqlite3_column_int64(st, 1);
-    row->state = (journal_state_t) sqlite3_column_int(st, 2);
+    row->state = row->whole ? (journal_state_t) state : JOURNAL_ENDED;
     row->service = db_text(st, 3);
     row->action = db_text(st, 4);
     row->payload = db_blob(st, 5);
@@ -308,17 +454,25 @@ row_read(sqlite3_stmt *st, journal_row_t *row)
     row->error = db_text(st, 13);
     row->result = db_blob(st, 14);
     row->result_sig = db_blob(st, 15);
-    row->outbox = sqlite3_column_int(st, 16);
+    row->outbox = (int) outbox;
     row->changed = (uint64_t) sqlite3_column_int64(st, 17);
+    row->rowid = sqlite3_column_int64(st, 18);
 
-    return vmops_uuid_parse(&row->id, db_text(st, 0));
+    if (vmops_uuid_parse(&row->id, db_text(st, 0)) != 0
+        || row->sig.n != VMOPS_SIG
+        || (row->state == JOURNAL_ACCEPTED
+            && (row->started != 0 || row->upid.p != NULL))
+        || (row->state == JOURNAL_FOLLOWED && row->upid.n == 0))
+    {
+        row->whole = 0;
+    }
 }
 
 
 /* Consumes the statement; the lock is held. */
 
 static int
-walk_rows(sqlite3_stmt *st, journal_walk_t walk, void *data)
+walk_rows(db_t *db, sqlite3_stmt *st, journal_walk_t walk, void *data)
 {
     int            rc = 0, step = SQLITE_DONE;
     journal_row_t  row;
@@ -327,8 +481,9 @@ walk_rows(sqlite3_stmt *st, journal_walk_t walk, void *data)
         return -1;
     }
 
-    while (rc == 0 && (step = sqlite3_step(st)) == SQLITE_ROW) {
-        rc = row_read(st, &row) == 0 ? walk(data, &row) : -1;
+    while (rc == 0 && (step = db_step(db, st)) == SQLITE_ROW) {
+        row_read(st, &row);
+        rc = walk(data, &row);
     }
 
     sqlite3_finalize(st);
@@ -343,7 +498,7 @@ journal_one(db_t *db, const vmops_uuid_t *id, journal_walk_t walk, void *data)
     int  rc;
 
     db_lock(db);
-    rc = walk_rows(db_query(db, ROW "WHERE id = ?", "u", id), walk, data);
+    rc = walk_rows(db, db_query(db, ROW "WHERE id = ?", "u", id), walk, data);
     db_unlock(db);
 
     return rc;
@@ -356,7 +511,8 @@ journal_open_ones(db_t *db, journal_walk_t walk, void *data)
     int  rc;
 
     db_lock(db);
-    rc = walk_rows(db_query(db, ROW "WHERE state < 3 ORDER BY seq", ""), walk,
+    rc = walk_rows(db, db_query(db, ROW "WHERE state IS NOT 3 OR outbox NOT IN"
+                            " (0, 1) ORDER BY seq", ""), walk,
                    data);
     db_unlock(db);
 
@@ -370,7 +526,8 @@ journal_outbox(db_t *db, journal_walk_t walk, void *data)
     int  rc;
 
     db_lock(db);
-    rc = walk_rows(db_query(db, ROW "WHERE outbox = 1 ORDER BY seq", ""), walk,
+    rc = walk_rows(db, db_query(db, ROW "WHERE outbox = 1 AND state = 3 ORDER"
+                            " BY seq", ""), walk,
                    data);
     db_unlock(db);
 
@@ -385,7 +542,7 @@ journal_changes(db_t *db, uint64_t after, int limit, journal_walk_t walk,
     int  rc;
 
     db_lock(db);
-    rc = walk_rows(db_query(db, "SELECT * FROM (" ROW "WHERE changed > ?"
+    rc = walk_rows(db, db_query(db, "SELECT * FROM (" ROW "WHERE changed > ?"
                             " ORDER BY changed DESC LIMIT ?) ORDER BY changed",
                             "ii", (int64_t) after, (int64_t) limit), walk,
                    data);
@@ -406,7 +563,9 @@ journal_prune(db_t *db)
                 " FROM commands ORDER BY seq DESC LIMIT 1 OFFSET ?))", "iii",
                 (int64_t) (plat_wall_ms() - VMOPS_AGENT_IDEM_S * 1000ull),
                 (int64_t) (plat_wall_ms() - JOURNAL_KEPT_MS),
-                (int64_t) JOURNAL_KEPT);
+                (int64_t) JOURNAL_KEPT)
+         || db_run(db, "DELETE FROM damaged WHERE at < ?", "i",
+                   (int64_t) (plat_wall_ms() - JOURNAL_KEPT_MS)) ? -1 : 0;
     db_unlock(db);
 
     return rc;

@@ -38,6 +38,9 @@ typedef enum {
 /* A command as it stands; spans are valid during the callback. */
 
 typedef struct {
+    int64_t          rowid;
+    uint8_t          whole;         /* 0: not as it was written; only rowid and
+                                       what spans there are can be used */
     vmops_uuid_t     id;
     uint64_t         seq;
     journal_state_t  state;
@@ -63,20 +66,28 @@ typedef int (*journal_walk_t)(void *data, const journal_row_t *row);
 
 /*
  * Begins the life of a newly paired identity: epoch 0, and, if it is another
- * agent than before, no past at all.  0, or -1.
+ * agent than before, no past at all.  Before the identity is written,
+ * journal_pairing() says what is about to come.  0, or -1.
  */
+int journal_pairing(db_t *db, const vmops_uuid_t *agent);
 int journal_paired(db_t *db, const vmops_uuid_t *agent);
 
 /*
- * The same, if the identity that was found is another one than the journal is
- * of: whoever paired it came no further.  0, or -1.
+ * Whether the journal is that of the identity which was found.  If pairing it
+ * came only so far, the rest is done.  0, -1, or JOURNAL_LOST: it is an empty
+ * one or another's, and what this agent did before is not known.
  */
+#define JOURNAL_LOST  (-21)
+
 int journal_belongs(db_t *db, const vmops_uuid_t *agent);
 
-/* The epoch to present; journal_set_epoch() returns once it is on disk. */
-uint64_t journal_epoch(db_t *db);
+/*
+ * The epoch to present; journal_set_epoch() returns once it is on disk.  0, or
+ * -1: an epoch that is too old would pass for a copy's.
+ */
+int journal_epoch(db_t *db, uint64_t *epoch);
 int journal_set_epoch(db_t *db, uint64_t epoch);
-uint64_t journal_last_seq(db_t *db);
+int journal_last_seq(db_t *db, uint64_t *seq);
 
 /*
  * Takes in a command whose signature held: one transaction, on the disk.
@@ -89,9 +100,17 @@ intake_t journal_intake(db_t *db, const vmops_cmd_t *cmd,
 int journal_started(db_t *db, const vmops_uuid_t *id);
 int journal_followed(db_t *db, const vmops_uuid_t *id, vmops_span_t upid);
 
-/* The end: its signed result is in the outbox from now on. */
-int journal_ended(db_t *db, const vmops_uuid_t *id, const char *status,
-    vmops_span_t error, vmops_span_t result, const uint8_t sig[VMOPS_SIG]);
+/* The end (status, error, result, result_sig): its signed result is in the
+ * outbox from now on. */
+int journal_ended(db_t *db, const vmops_uuid_t *id, const journal_row_t *end);
+
+/*
+ * Copies a row that is damaged to the table `damaged`, as it is, and puts this
+ * end of its order into its place; cmd NULL: nothing, as its order cannot be
+ * read either.
+ */
+int journal_set_aside(db_t *db, int64_t rowid, const vmops_cmd_t *cmd,
+    const journal_row_t *end);
 
 /* The gateway has it; the gateway asked again for an ended one. */
 int journal_confirmed(db_t *db, const vmops_uuid_t *id);
@@ -105,9 +124,10 @@ int journal_again(db_t *db, const vmops_uuid_t *id);
 int journal_doubt(db_t *db);
 
 /*
- * Walks: one command; those not ended; the outbox; those changed after a
- * change number, oldest change first.  The walk holds the database's lock:
- * callbacks use nothing of this interface.  0, the callback's value, or -1.
+ * Walks: one command; those not ended, or damaged; the outbox; those changed
+ * after a change number, oldest change first.  The walk holds the database's
+ * lock: callbacks use nothing of this interface.  0, the callback's value, or
+ * -1.
  */
 int journal_one(db_t *db, const vmops_uuid_t *id, journal_walk_t walk,
     void *data);

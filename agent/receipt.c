@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "journal.h"
 #include "log.h"
 #include "receipt.h"
 #include "redact.h"
@@ -15,6 +14,7 @@
 
 struct receipt_s {
     vmops_uuid_t   id;
+    uint8_t        made;
     const char    *status;
     char           error[VMOPS_CODE_MAX + 1];   /* "": none */
     uint8_t        sig[VMOPS_SIG];
@@ -89,55 +89,68 @@ compose(uint8_t *buf, vmops_span_t *out, vmops_result_t *r)
 
 
 receipt_t *
-receipt_make(agent_t *agent, const vmops_cmd_t *cmd, vmops_span_t payload,
-    const outcome_t *outcome)
+receipt_new(void)
 {
-    receipt_t       *receipt;
-    vmops_result_t   r;
+    return mem_new(sizeof(receipt_t));
+}
 
-    receipt = malloc(sizeof(*receipt));
-    if (receipt == NULL) {
-        return NULL;
-    }
+
+void
+receipt_free(receipt_t *receipt)
+{
+    free(receipt);
+}
+
+
+void
+receipt_make(receipt_t *receipt, agent_t *agent, const vmops_cmd_t *cmd,
+    vmops_span_t payload, const outcome_t *outcome)
+{
+    vmops_result_t  r;
 
     fill(&r, cmd, payload, outcome);
 
-    if (compose(receipt->buf, &receipt->text, &r) != 0
-        || vmops_payload_sign(receipt->sig, VMOPS_SIGNED_RESULT,
-                              agent->id->tenant16, &agent->id->agent, NULL,
-                              receipt->text, agent->id->ed_sk) != 0
-        || text_copy(receipt->error, sizeof(receipt->error), r.error_code)
-           != 0)
-    {
-        free(receipt);
-        return NULL;
-    }
-
     receipt->id = cmd->id;
+    receipt->made = compose(receipt->buf, &receipt->text, &r) == 0
+                    && vmops_payload_sign(receipt->sig, VMOPS_SIGNED_RESULT,
+                                          agent->id->tenant16,
+                                          &agent->id->agent, NULL,
+                                          receipt->text, agent->id->ed_sk) == 0
+                    && text_copy(receipt->error, sizeof(receipt->error),
+                                 r.error_code) == 0;
     receipt->status = vmops_status_name(r.status);
+}
 
-    return receipt;
+
+void
+receipt_row(const receipt_t *r, journal_row_t *row)
+{
+    row->status = vmops_span_str(r->status);
+    row->error = r->error[0] != '\0' ? vmops_span_str(r->error)
+                                     : vmops_span(NULL, 0);
+    row->result = r->text;
+    row->result_sig = vmops_span(r->sig, sizeof(r->sig));
 }
 
 
 static int
 end_written(agent_t *agent, const receipt_t *r)
 {
-    vmops_span_t  none = vmops_span(NULL, 0);
+    journal_row_t  row;
 
-    return journal_ended(agent->db, &r->id, r->status,
-                         r->error[0] != '\0' ? vmops_span_str(r->error) : none,
-                         r->text, r->sig) == 0;
+    receipt_row(r, &row);
+
+    return journal_ended(agent->db, &r->id, &row) == 0;
 }
 
 
 void
-receipt_keep(agent_t *agent, receipt_t *r, const atomic_int *stopping)
+receipt_keep(agent_t *agent, const receipt_t *r, const atomic_int *stopping)
 {
     int  written;
 
-    if (r == NULL) {
-        log_event(LOG_ERROR, "result_not_made");
+    if (!r->made) {
+        log_event(LOG_ERROR, "result_not_made", LOG_UUID("command", &r->id));
         return;
     }
 
@@ -148,7 +161,7 @@ receipt_keep(agent_t *agent, receipt_t *r, const atomic_int *stopping)
                   LOG_UUID("command", &r->id));
     }
 
-    while (!written && !plat_stop_asked()
+    while (!written && !plat_stop_asked() && !db_damaged(agent->db)
            && (stopping == NULL || !*stopping))
     {
         plat_sleep(KEEP_MS);
@@ -161,90 +174,5 @@ receipt_keep(agent_t *agent, receipt_t *r, const atomic_int *stopping)
                   LOG_CODE("error", r->error[0] != '\0' ? r->error : NULL));
     }
 
-    free(r);
     channel_outbox(agent->channel);
-}
-
-
-typedef struct left_s  left_t;
-
-struct left_s {
-    left_t          *next;
-    journal_state_t  state;
-    uint64_t         started;
-    size_t           n;
-    uint8_t          payload[];
-};
-
-
-static int
-collect(void *data, const journal_row_t *row)
-{
-    left_t  *left, **list = data;
-
-    if (row->state == JOURNAL_FOLLOWED) {
-        return 0;
-    }
-
-    left = malloc(sizeof(*left) + row->payload.n);
-    if (left == NULL) {
-        return -1;
-    }
-
-    left->next = *list;
-    left->state = row->state;
-    left->started = row->started;
-    left->n = row->payload.n;
-    memcpy(left->payload, row->payload.p, row->payload.n);
-    *list = left;
-
-    return 0;
-}
-
-
-static void
-conclude(agent_t *agent, const left_t *left)
-{
-    uint8_t       *memory;
-    size_t         size = vmops_json_arena_size(left->n);
-    outcome_t      o;
-    vmops_cmd_t    cmd;
-    vmops_span_t   payload = vmops_span(left->payload, left->n);
-    vmops_arena_t  arena;
-
-    memory = malloc(size);
-    if (memory == NULL) {
-        return;
-    }
-
-    memset(&o, 0, sizeof(o));
-    o.status = left->state == JOURNAL_ACCEPTED ? VMOPS_ST_FAILED
-                                               : VMOPS_ST_INDETERMINATE;
-    o.error = VMOPS_CMDERR_agent_restarted;
-    o.stage = -1;
-    o.started = left->started;
-
-    vmops_arena_init(&arena, memory, size);
-    if (vmops_cmd_parse(&cmd, &arena, payload) == 0) {
-        receipt_keep(agent, receipt_make(agent, &cmd, payload, &o), NULL);
-    }
-
-    free(memory);
-}
-
-
-void
-receipt_recover(agent_t *agent)
-{
-    left_t  *left, *list = NULL;
-
-    if (journal_open_ones(agent->db, collect, &list) != 0) {
-        log_event(LOG_ERROR, "journal_unreadable");
-    }
-
-    while ((left = list) != NULL) {
-        list = left->next;
-        conclude(agent, left);
-        free(left);
-    }
 }

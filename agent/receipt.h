@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "daemon.h"
+#include "journal.h"
 
 
 typedef struct {
@@ -22,28 +23,30 @@ typedef struct {
     vmops_span_t    result;         /* a JSON object; p NULL: null */
 } outcome_t;
 
+/* Room for one, made before it is needed: an end needs no memory then. */
+
 typedef struct receipt_s  receipt_t;
+
+receipt_t *receipt_new(void);
+void receipt_free(receipt_t *receipt);
 
 /*
  * Composes and signs it.  A result that contains an open secret, or is too
- * big, is left out, and says so.  NULL: no memory.
+ * big, is left out, and says so.
  */
-receipt_t *receipt_make(agent_t *agent, const vmops_cmd_t *cmd,
+void receipt_make(receipt_t *receipt, agent_t *agent, const vmops_cmd_t *cmd,
     vmops_span_t payload, const outcome_t *outcome);
 
 /*
- * Writes it to the journal, and frees it.  While the disk cannot be written it
- * is tried again, until the agent is asked to stop or *stopping (which may be
- * NULL) is set; then the next start says what it can.
+ * Writes it to the journal.  While the disk cannot be written it is tried
+ * again, until the agent is asked to stop, its journal is found damaged or
+ * *stopping (which may be NULL) is set; then the next start says what it can.
  */
-void receipt_keep(agent_t *agent, receipt_t *receipt,
+void receipt_keep(agent_t *agent, const receipt_t *receipt,
     const atomic_int *stopping);
 
-/*
- * After a start: what was taken in and had no effect yet ends as failed,
- * what may have had one as indeterminate; tasks that were followed stay.
- */
-void receipt_recover(agent_t *agent);
+/* The same as columns of a row; they point into the receipt. */
+void receipt_row(const receipt_t *receipt, journal_row_t *row);
 
 
 #endif /* VMOPS_RECEIPT_H */

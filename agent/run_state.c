@@ -12,7 +12,7 @@
 
 static const char *const  names[RUN_MAX_] = {
     "stopped", "connecting", "online", "pending_approval", "waiting",
-    "locked", "revoked"
+    "locked", "revoked", "damaged"
 };
 
 
@@ -120,7 +120,8 @@ run_state_write(vmops_jw_t *w, const home_t *home, char state[32])
     if (vmops_json_str(vmops_json_get(root, "state"), &s) != 0
         || text_copy(state, 32, s) != 0
         || (pid == NULL && !vmops_span_is(s, names[RUN_LOCKED])
-            && !vmops_span_is(s, names[RUN_REVOKED])))
+            && !vmops_span_is(s, names[RUN_REVOKED])
+            && !vmops_span_is(s, names[RUN_DAMAGED])))
     {
         text_copy(state, 32, vmops_span_str(names[RUN_STOPPED]));
         code = since = NULL;

@@ -20,6 +20,7 @@ typedef enum {
     RUN_WAITING,            /* until the next try to connect */
     RUN_LOCKED,
     RUN_REVOKED,
+    RUN_DAMAGED,            /* stopped, as the journal is */
     RUN_MAX_
 } run_state_t;
 
@@ -30,7 +31,7 @@ void run_state_set(const home_t *home, run_state_t state, const char *code);
 
 /*
  * The members state, code, since and pid into an open object; state is
- * "stopped" when no instance runs, but for locked and revoked.
+ * "stopped" when no instance runs, but for locked, revoked and damaged.
  */
 void run_state_write(vmops_jw_t *w, const home_t *home, char state[32]);
 

@@ -188,6 +188,21 @@ overdue(session_t *s)
 }
 
 
+/* A journal that cannot be trusted takes no order any more. */
+
+static int
+damaged(session_t *s)
+{
+    if (!s->ended && db_damaged(s->agent->db)) {
+        s->ended = 1;
+        s->end = SESSION_DAMAGED;
+        session_fail(s, VMOPS_CLOSE_INTERNAL, "journal_damaged");
+    }
+
+    return s->ended;
+}
+
+
 /* What the peer's Close means for the next try. */
 
 static void
@@ -220,7 +235,7 @@ serve(session_t *s)
 {
     unsigned  events;
 
-    while (!plat_stop_asked() && !overdue(s)) {
+    while (!plat_stop_asked() && !damaged(s) && !overdue(s)) {
 
         if (!take_messages(s)) {
             break;
@@ -352,14 +367,15 @@ session_run(agent_t *agent, executor_t *executor, prober_t *prober)
     s->executor = executor;
     s->prober = prober;
 
-    while (!plat_stop_asked() && !s->ended) {
+    while (!plat_stop_asked() && !damaged(s)) {
         connect_and_serve(s);
-        if (!plat_stop_asked() && !s->ended) {
+        if (!plat_stop_asked() && !damaged(s)) {
             wait_to_retry(s);
         }
     }
 
     end = s->ended ? s->end : SESSION_STOPPED;
+    session_resumes_free(s);
     free(s);
 
     return end;

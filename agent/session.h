@@ -18,6 +18,7 @@ typedef enum {
     SESSION_STOPPED = 0,    /* the program is asked to stop */
     SESSION_REVOKED,        /* for good, and signed */
     SESSION_LOCKED,
+    SESSION_DAMAGED,        /* the journal is */
     SESSION_ERROR
 } session_end_t;
 

@@ -55,8 +55,12 @@ session_on_hello(session_t *s, const vmops_msg_hello_t *m)
     memcpy(s->auth.tenant16, id->tenant16, sizeof(s->auth.tenant16));
     s->auth.agent = id->agent;
     memcpy(s->auth.ed_pk, id->ed_pk, sizeof(s->auth.ed_pk));
-    s->auth.epoch = journal_epoch(s->agent->db);
     s->auth.host = vmops_span_str(s->agent->net.url.host_header);
+
+    if (journal_epoch(s->agent->db, &s->auth.epoch) != 0) {
+        session_fail(s, VMOPS_CLOSE_INTERNAL, "epoch");
+        return -1;
+    }
 
     if (channel_binding(s) != 0) {
         session_fail(s, VMOPS_CLOSE_POLICY, "no_channel_binding");
@@ -133,10 +137,16 @@ session_on_welcome(session_t *s, const vmops_msg_welcome_t *m)
     }
 
     if (m->epoch <= s->auth.epoch
-        || journal_set_epoch(agent->db, m->epoch) != 0)
+        || journal_set_epoch(agent->db, m->epoch) != 0
+        || journal_last_seq(agent->db, &s->seq_before) != 0)
     {
         session_fail(s, VMOPS_CLOSE_INTERNAL, "epoch");
         return -1;
+    }
+
+    if (!s->seq_known) {
+        s->resume_seq = s->seq_before;
+        s->seq_known = 1;
     }
 
     s->attempts = 0;
@@ -144,7 +154,6 @@ session_on_welcome(session_t *s, const vmops_msg_welcome_t *m)
     s->ctl_n = 0;
     s->server_ms = m->time;
     s->boot_ms = plat_boot_ms();
-    s->seq_before = journal_last_seq(agent->db);
     s->approved = m->status == VMOPS_AGENT_APPROVED;
     s->state = SESSION_READY;
     s->why = NULL;

@@ -17,6 +17,7 @@
 static const char  invalid[] = "command_invalid";
 static const char  expired[] = "command_expired";
 static const char  storage[] = "agent_storage";
+static const char  internal[] = "internal";
 
 
 static int
@@ -76,48 +77,61 @@ well_formed(const vmops_cmd_t *cmd)
 static int
 take_in(session_t *s, const vmops_cmd_t *cmd, const vmops_signed_frame_t *m)
 {
-    int         form = well_formed(cmd);
-    uint64_t    deadline = boot_time(s, cmd->exp);
-    agent_t    *agent = s->agent;
-    intake_t    rc;
+    int          rc = 0;
+    job_t       *job = NULL;
+    uint64_t     deadline = boot_time(s, cmd->exp);
+    agent_t     *agent = s->agent;
+    const char  *unfit;
 
-    rc = journal_intake(agent->db, cmd, m,
-                        form && deadline > plat_boot_ms());
+    unfit = !well_formed(cmd) ? invalid
+            : deadline <= plat_boot_ms() ? expired : NULL;
 
-    switch (rc) {
+    /* what it needs is there before it is in the journal, or it is not taken */
+    if (unfit == NULL) {
+        job = job_new(m->payload, deadline, vmops_span(NULL, 0));
+        unfit = job == NULL ? internal : NULL;
+    }
+
+    switch (journal_intake(agent->db, cmd, m, unfit == NULL)) {
 
     case INTAKE_NEW:
         if (send_ack(s, &cmd->id, NULL) != 0) {
             s->close_with = VMOPS_CLOSE_GOING_AWAY;
         }
-        return executor_submit(s->executor, m->payload, deadline,
-                               vmops_span(NULL, 0));
+        executor_submit(s->executor, job);
+        return 0;
 
     case INTAKE_ENDED:
         journal_again(agent->db, &cmd->id);
         s->outbox_due = 1;
-        return send_ack(s, &cmd->id, NULL);
+        rc = send_ack(s, &cmd->id, NULL);
+        break;
 
     case INTAKE_KNOWN:
-        return send_ack(s, &cmd->id, NULL);
+        rc = send_ack(s, &cmd->id, NULL);
+        break;
 
     case INTAKE_REPLAY:
-        return send_ack(s, &cmd->id, invalid);
+        rc = send_ack(s, &cmd->id, invalid);
+        break;
 
     case INTAKE_UNFIT:
-        return send_ack(s, &cmd->id, form ? expired : invalid);
+        rc = send_ack(s, &cmd->id, unfit);
+        break;
 
     case INTAKE_UNWRITTEN:
-        return send_ack(s, &cmd->id, storage);
+        rc = send_ack(s, &cmd->id, storage);
+        break;
 
     case INTAKE_ERROR:
+        /* nothing is known of it, so nothing is said; it stays delivered */
+        log_event(LOG_ERROR, "journal_failed", LOG_UUID("command", &cmd->id));
         break;
     }
 
-    /* nothing is known of it, so nothing is said; the order stays delivered */
-    log_event(LOG_ERROR, "journal_failed", LOG_UUID("command", &cmd->id));
+    job_free(job);
 
-    return 0;
+    return rc;
 }
 
 
@@ -332,8 +346,6 @@ session_on_ctl(session_t *s, const vmops_signed_frame_t *m)
 
 /* What a walk over the journal cannot do itself is collected first. */
 
-typedef struct resume_s  resume_t;
-
 struct resume_s {
     resume_t  *next;
     size_t     payload_n;
@@ -345,9 +357,13 @@ struct resume_s {
 static int
 collect(void *data, const journal_row_t *row)
 {
-    resume_t  *r, **list = data;
+    resume_t   *r;
+    session_t  *s = data;
 
-    if (row->state != JOURNAL_FOLLOWED) {
+    /* those of this process are under way */
+    if (!row->whole || row->state != JOURNAL_FOLLOWED
+        || row->seq > s->resume_seq)
+    {
         return 0;
     }
 
@@ -360,59 +376,68 @@ collect(void *data, const journal_row_t *row)
     r->upid_n = row->upid.n;
     memcpy(r->bytes, row->payload.p, row->payload.n);
     memcpy(r->bytes + row->payload.n, row->upid.p, row->upid.n);
-    r->next = *list;
-    *list = r;
+    r->next = s->resumes;
+    s->resumes = r;
 
     return 0;
 }
 
 
-static void
-resume(session_t *s, vmops_span_t payload, vmops_span_t upid)
+/* Its deadline is told by the server's clock: not before a welcome. */
+
+static int
+resume(session_t *s, const resume_t *r)
 {
-    size_t          size = vmops_json_arena_size(payload.n);
-    uint8_t        *memory;
-    uint64_t        deadline, least = plat_boot_ms() + RESUME_MS;
-    vmops_cmd_t     cmd;
-    vmops_arena_t   arena;
+    job_t     *job;
+    uint64_t   least = plat_boot_ms() + RESUME_MS;
 
-    memory = malloc(size);
-    if (memory == NULL) {
-        return;
+    job = job_new(vmops_span(r->bytes, r->payload_n), 0,
+                  vmops_span(r->bytes + r->payload_n, r->upid_n));
+    if (job == NULL) {
+        return -1;
     }
 
-    vmops_arena_init(&arena, memory, size);
-
-    if (vmops_cmd_parse(&cmd, &arena, payload) == 0) {
-        deadline = boot_time(s, cmd.exp);
-        log_event(LOG_INFO, "task_followed_again",
-                  LOG_UUID("command", &cmd.id));
-        executor_submit(s->executor, payload,
-                        deadline > least ? deadline : least, upid);
+    job->deadline = boot_time(s, job->cmd.exp);
+    if (job->deadline < least) {
+        job->deadline = least;
     }
 
-    free(memory);
+    log_event(LOG_INFO, "task_followed_again", LOG_UUID("command",
+                                                        &job->cmd.id));
+    executor_submit(s->executor, job);
+
+    return 0;
+}
+
+
+void
+session_resumes_free(session_t *s)
+{
+    resume_t  *r;
+
+    while ((r = s->resumes) != NULL) {
+        s->resumes = r->next;
+        free(r);
+    }
 }
 
 
 void
 session_resume_tasks(session_t *s)
 {
-    resume_t  *r, *list = NULL;
+    resume_t  *r;
 
-    if (s->resumed) {
-        return;
+    if (!s->resumed) {
+        s->resumed = journal_open_ones(s->agent->db, collect, s) == 0;
+
+        /* all of them or none */
+        if (!s->resumed) {
+            session_resumes_free(s);
+        }
     }
 
-    /* all of them or none: what is missed now is tried in the next session */
-    s->resumed = journal_open_ones(s->agent->db, collect, &list) == 0;
-
-    while ((r = list) != NULL) {
-        list = r->next;
-        if (s->resumed) {
-            resume(s, vmops_span(r->bytes, r->payload_n),
-                   vmops_span(r->bytes + r->payload_n, r->upid_n));
-        }
+    while ((r = s->resumes) != NULL && resume(s, r) == 0) {
+        s->resumes = r->next;
         free(r);
     }
 }

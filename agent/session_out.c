@@ -7,6 +7,7 @@
 #include "actions/actions.h"
 #include "journal.h"
 #include "log.h"
+#include "recover.h"
 #include "session_parts.h"
 #include "witness.h"
 #include "vmops_banned.h"
@@ -107,12 +108,15 @@ is_unconfirmed(const session_t *s, const vmops_uuid_t *id)
 }
 
 
-/* One result as a frame; 1: later, there is enough under way. */
+/*
+ * One result as a frame; 1: later, there is enough under way.  One that does
+ * not hold would only end the session, again and again: those behind it go on.
+ */
 
 static int
 send_result(void *data, const journal_row_t *row)
 {
-    int           rc;
+    int           rc, order = 0;
     uint8_t      *buf;
     session_t    *s = data;
     vmops_msg_t   m;
@@ -121,10 +125,20 @@ send_result(void *data, const journal_row_t *row)
     if (is_unconfirmed(s, &row->id)) {
         return 0;
     }
-    if (s->unconfirmed_n == SESSION_UNCONFIRMED_MAX
-        || ws_pending(s->ws) || row->result_sig.n != VMOPS_SIG
-        || row->sig.n != VMOPS_SIG)
-    {
+    if (s->unconfirmed_n == SESSION_UNCONFIRMED_MAX || ws_pending(s->ws)) {
+        return 1;
+    }
+
+    switch (recover_holds(s->agent, row, &order)) {
+
+    case 1:
+        break;
+
+    case 0:
+        s->outbox_damaged = 1;
+        return 0;
+
+    default:
         return 1;
     }
 
@@ -135,7 +149,7 @@ send_result(void *data, const journal_row_t *row)
     memcpy(m.u.result.signed_.sig, row->result_sig.p, VMOPS_SIG);
 
     /* of an order from before this session: the server may have lost it */
-    if (row->seq <= s->seq_before) {
+    if (order && row->seq <= s->seq_before) {
         m.u.result.has_cmd = 1;
         m.u.result.cmd.payload = row->payload;
         m.u.result.cmd.key_id = row->key_id;
@@ -167,8 +181,6 @@ static void
 write_confirmed(session_t *s)
 {
     size_t  i = 0;
-
-    s->confirmed_at = plat_boot_ms();
 
     while (i < s->unconfirmed_n) {
         if (!s->unconfirmed[i].confirmed) {
@@ -217,6 +229,22 @@ send_news(session_t *s)
 }
 
 
+/* What could not be done for want of memory or of room is tried again. */
+
+static void
+look_again(session_t *s)
+{
+    s->again_at = plat_boot_ms();
+
+    write_confirmed(s);
+    session_resume_tasks(s);
+
+    if (s->outbox_damaged) {
+        s->outbox_damaged = recover_outbox(s->agent) != 0;
+    }
+}
+
+
 int
 session_pump(session_t *s)
 {
@@ -230,8 +258,8 @@ session_pump(session_t *s)
         s->outbox_due = 1;
     }
 
-    if (plat_boot_ms() - s->confirmed_at > LOOK_MS) {
-        write_confirmed(s);
+    if (plat_boot_ms() - s->again_at > LOOK_MS) {
+        look_again(s);
     }
 
     if (s->outbox_due && !ws_pending(s->ws)) {

@@ -17,6 +17,8 @@ typedef enum {
     SESSION_READY
 } session_state_t;
 
+typedef struct resume_s  resume_t;
+
 typedef struct {
     agent_t          *agent;
     executor_t       *executor;
@@ -47,17 +49,22 @@ typedef struct {
 
     /* results sent and not confirmed, or not yet written down as confirmed */
     uint8_t           outbox_due;
+    uint8_t           outbox_damaged;   /* it has rows that do not hold */
     size_t            unconfirmed_n;
     struct {
         vmops_uuid_t  id;
         uint8_t       confirmed;
     }                 unconfirmed[SESSION_UNCONFIRMED_MAX];
-    uint64_t          confirmed_at;     /* when that was last tried */
+    uint64_t          again_at;         /* when what failed was last tried */
 
     /* over connections */
     session_end_t     end;              /* by a signed bye */
     uint8_t           ended;
-    uint8_t           resumed;          /* tasks of before the start */
+    uint8_t           seq_known;        /* resume_seq is set */
+    uint8_t           resumed;          /* tasks of before the start: they are
+                                           known, */
+    resume_t         *resumes;          /* and not followed yet */
+    uint64_t          resume_seq;       /* last_seq when the agent started */
     uint64_t          pruned_at;
     unsigned          attempts;
     uint64_t          pause_ms;         /* asked for by the server */
@@ -80,7 +87,10 @@ int session_on_welcome(session_t *s, const vmops_msg_welcome_t *m);
 /* session_cmd.c */
 int session_on_cmd(session_t *s, const vmops_signed_frame_t *m);
 int session_on_ctl(session_t *s, const vmops_signed_frame_t *m);
+
+/* Follows tasks of before the start, as far as there is memory for it now. */
 void session_resume_tasks(session_t *s);
+void session_resumes_free(session_t *s);
 
 /* session_out.c */
 int session_pump(session_t *s);

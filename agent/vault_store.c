@@ -140,7 +140,7 @@ vault_row_read(db_t *db, const char *tenant, const uint8_t *mac_key,
     st = db_query(db, "SELECT kind, label, via, endpoint, floors, mac,"
                   " rotate_asked FROM secrets WHERE id = ? AND tenant = ?",
                   "ut", &wanted, tenant);
-    if (st != NULL && sqlite3_step(st) == SQLITE_ROW) {
+    if (st != NULL && db_step(db, st) == SQLITE_ROW) {
         rc = entry_read(e, st, tenant, mac_key);
     }
 
@@ -213,7 +213,7 @@ vault_row_next(db_t *db, const char *tenant, const vmops_uuid_t *after,
     st = db_query(db, "SELECT id FROM secrets WHERE tenant = ? AND id > ?"
                   " ORDER BY id LIMIT 1", "tt", tenant, text);
     if (st != NULL) {
-        step = sqlite3_step(st);
+        step = db_step(db, st);
         rc = step == SQLITE_ROW ? vmops_uuid_parse(id, db_text(st, 0))
              : step == SQLITE_DONE ? 1 : -1;
     }

@@ -67,7 +67,7 @@ witness_last(db_t *db, vmops_seal_t *seal)
     db_lock(db);
 
     st = db_query(db, COLUMNS "ORDER BY n DESC, id LIMIT 1", "");
-    if (st != NULL && sqlite3_step(st) == SQLITE_ROW) {
+    if (st != NULL && db_step(db, st) == SQLITE_ROW) {
         rc = read_row(st, seal);
     }
 
@@ -91,7 +91,7 @@ witness_list(db_t *db, vmops_seal_t *list, size_t *n)
                   (int64_t) WITNESSES_MAX);
     rc = st != NULL ? 0 : -1;
 
-    while (rc == 0 && (step = sqlite3_step(st)) == SQLITE_ROW) {
+    while (rc == 0 && (step = db_step(db, st)) == SQLITE_ROW) {
         rc = read_row(st, &list[*n]);
         *n += rc == 0;
     }

@@ -35,9 +35,8 @@ setup(void **state)
         return -1;
     }
 
-    db = db_open(&home);
     id = identity_new();
-    if (db == NULL || id == NULL) {
+    if (db_open(&db, &home) != 0 || id == NULL) {
         return -1;
     }
 
