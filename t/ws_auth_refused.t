@@ -15,7 +15,14 @@ use VMOps::WSAgent;
 my $g = VMOps::Gateway->start;
 my $a = $g->agent;
 my $f = $g->functions;
-my $before = $f->snapshot;
+
+# all but what the gateway's beat writes every second
+sub stored {
+    my %stored = %{ $f->snapshot };
+    delete $stored{'platform/{p}/gateways'};
+    return \%stored;
+}
+my $before = stored();
 
 sub refused {
     my ($what, $agent, %over) = @_;
@@ -79,9 +86,7 @@ $a->connect;
 $a->frame('x', type => 'binary');
 is $a->closed, 1003, 'a binary message: closed 1003';
 
-is_deeply $f->snapshot, $before, 'the store is as it was'
-    or diag explain [grep { ($f->snapshot->{$_} // '') ne ($before->{$_} // '') }
-                     keys %{ $f->snapshot }];
+is_deeply stored(), $before, 'the store is as it was';
 
 # records that were touched
 
