@@ -124,7 +124,8 @@ sub dump_of {
                     : $type eq 'set'    ? [sort @{ $s->redis('SMEMBERS', $key) }]
                     : $type eq 'stream' ? $s->redis('XLEN', $key)
                     :                     $s->redis('LRANGE', $key, 0, -1);
-        delete $dump{$key}{last_seen} if $key =~ m{/agents/[^/]+$};
+        # and its agent says how it is, in its own time
+        delete @{ $dump{$key} }{qw(last_seen routes)} if $key =~ m{/agents/[^/]+$};
         delete @{ $dump{$key} }{qw(sealed sealed_at)} if $key =~ m{^[^/]+/[^/]+$};
     }
     return \%dump;
