@@ -169,6 +169,10 @@
 
 #define VMOPS_REDIS_PENDING_MAX       16384   /* calls not yet answered */
 #define VMOPS_REDIS_OUTPUT_MAX        (16 << 20) /* bytes of such calls */
+#define VMOPS_REDIS_WINDOW            8192    /* of them sent, but for a longer
+                                                 call, which goes alone */
+#define VMOPS_REDIS_BATCH             4096    /* no more until no more than that
+                                                 are not answered */
 #define VMOPS_REDIS_REPLY_MAX         (8 << 20) /* bytes of one reply */
 #define VMOPS_REDIS_ELEMENTS_MAX      65536   /* of one array in a reply */
 #define VMOPS_REDIS_PACKED_MAX        1024    /* elements of a packed text */

@@ -99,8 +99,10 @@ ngx_int_t vmops_redis_on_state(vmops_redis_t *r,
 typedef void (*vmops_redis_pt)(void *data, redisReply *reply);
 
 /*
- * Queues a command; all commands of one event loop iteration go out together.
- * The arguments are copied.  deadline is in milliseconds from now, at least 1.
+ * Queues a command.  It goes out at once if no other is under way, and else
+ * with those of the same event loop iteration, or when enough have gathered or
+ * been answered.  The arguments are copied.  deadline is in milliseconds from
+ * now, at least 1.
  * A TRYAGAIN is retried within it.
  *
  * Returns NULL when the client is not ready or a limit is reached: then the

@@ -17,6 +17,7 @@ static int vmops_redis_format(char **cmd, int argc, const ngx_str_t *argv);
 static void vmops_redis_append(vmops_redis_conn_t *conn,
     vmops_redis_call_t *call);
 static ngx_int_t vmops_redis_full(vmops_redis_conn_t *conn, size_t len);
+static void vmops_redis_refill(vmops_redis_conn_t *conn);
 static ngx_uint_t vmops_redis_repeat(vmops_redis_conn_t *conn,
     vmops_redis_call_t *call, redisReply *reply);
 static void vmops_redis_expire(vmops_redis_conn_t *conn,
@@ -165,11 +166,22 @@ vmops_redis_append(vmops_redis_conn_t *conn, vmops_redis_call_t *call)
         conn->unsent = &call->queue;
     }
 
+    conn->gathered += call->len;
+
     wev = conn->connection->write;
 
-    if (wev->ready) {
-        ngx_post_event(wev, &ngx_posted_events);
+    if (!wev->ready) {
+        return;
     }
+
+    if (conn->ready
+        && (conn->out == 0 || conn->gathered >= VMOPS_REDIS_BATCH))
+    {
+        vmops_redis_send(conn);
+        return;
+    }
+
+    ngx_post_event(wev, &ngx_posted_events);
 }
 
 
@@ -201,13 +213,29 @@ vmops_redis_answer(vmops_redis_conn_t *conn, redisReply *reply)
     call = ngx_queue_data(q, vmops_redis_call_t, queue);
 
     if (vmops_redis_repeat(conn, call, reply)) {
+        vmops_redis_refill(conn);
         return NGX_OK;
     }
 
     vmops_redis_remove(conn, call);
+
+    /* before the callback: the server has something to do meanwhile */
+    vmops_redis_refill(conn);
+
     vmops_redis_finish(call, reply);
 
     return NGX_OK;
+}
+
+
+static void
+vmops_redis_refill(vmops_redis_conn_t *conn)
+{
+    if (conn->unsent != ngx_queue_sentinel(&conn->calls)
+        && conn->connection->write->ready)
+    {
+        vmops_redis_send(conn);
+    }
 }
 
 
@@ -226,6 +254,7 @@ vmops_redis_repeat(vmops_redis_conn_t *conn, vmops_redis_call_t *call,
     ngx_queue_remove(&call->queue);
     ngx_queue_insert_tail(&conn->again, &call->queue);
 
+    conn->out -= call->len;
     call->sent = 0;
 
     return 1;
@@ -454,6 +483,8 @@ vmops_redis_fail_all(vmops_redis_conn_t *conn)
     conn->offset = 0;
     conn->ncalls = 0;
     conn->bytes = 0;
+    conn->out = 0;
+    conn->gathered = 0;
     conn->full = 0;
 
     while (!ngx_queue_empty(&all)) {
@@ -482,6 +513,10 @@ vmops_redis_remove(vmops_redis_conn_t *conn, vmops_redis_call_t *call)
 
     conn->ncalls--;
     conn->bytes -= call->len;
+
+    if (call->sent) {
+        conn->out -= call->len;
+    }
 
     if (conn->ncalls == 0) {
         conn->full = 0;

@@ -53,7 +53,7 @@ struct vmops_redis_call_s {
 
     unsigned                 timed:1;
     unsigned                 expired:1; /* its caller has had its NULL */
-    unsigned                 sent:1;    /* at least in part */
+    unsigned                 sent:1;    /* at least in part: in conn->out */
 };
 
 
@@ -88,6 +88,8 @@ struct vmops_redis_conn_s {
     ngx_msec_t               again_at;
     ngx_uint_t               ncalls;
     size_t                   bytes;     /* of the commands of all calls */
+    size_t                   out;       /* of those that are sent */
+    size_t                   gathered;  /* of those since the last send */
 
     ngx_rbtree_t             deadlines;
     ngx_rbtree_node_t        sentinel;
@@ -162,6 +164,7 @@ void vmops_redis_setup(vmops_redis_conn_t *conn);
 void vmops_redis_read(vmops_redis_conn_t *conn);
 void vmops_redis_read_handler(ngx_event_t *rev);
 void vmops_redis_write_handler(ngx_event_t *wev);
+void vmops_redis_send(vmops_redis_conn_t *conn);
 
 /* vmops_redis_call.c */
 

@@ -1,5 +1,11 @@
 
-/* The bytes of a connection: commands out of the queue, replies into it. */
+/*
+ * The bytes of a connection: commands out of the queue, replies into it.
+ *
+ * Redis answers once it has run all that it has read.  So it is given a batch
+ * at a time, and the next one while it is at work on this: a worker and its
+ * store would else take turns, each idle while the other goes through a pile.
+ */
 
 
 #include "vmops_redis_int.h"
@@ -11,6 +17,7 @@
 
 
 static void vmops_redis_replies(vmops_redis_conn_t *conn);
+static ngx_int_t vmops_redis_write(vmops_redis_conn_t *conn);
 static void vmops_redis_gather(vmops_redis_conn_t *conn);
 
 
@@ -125,12 +132,36 @@ vmops_redis_replies(vmops_redis_conn_t *conn)
 void
 vmops_redis_write_handler(ngx_event_t *wev)
 {
-    ssize_t              n;
     ngx_connection_t    *c;
     vmops_redis_conn_t  *conn;
 
     c = wev->data;
     conn = c->data;
+
+    if (vmops_redis_write(conn) != NGX_OK) {
+        vmops_redis_lost(conn, VMOPS_REDIS_LOST_CLOSED, NULL);
+    }
+}
+
+
+/* within a call: one that fails does so again when the event is handled */
+
+void
+vmops_redis_send(vmops_redis_conn_t *conn)
+{
+    if (vmops_redis_write(conn) != NGX_OK) {
+        ngx_post_event(conn->connection->write, &ngx_posted_events);
+    }
+}
+
+
+static ngx_int_t
+vmops_redis_write(vmops_redis_conn_t *conn)
+{
+    ssize_t            n;
+    ngx_connection_t  *c;
+
+    c = conn->connection;
 
     for ( ;; ) {
 
@@ -145,8 +176,7 @@ vmops_redis_write_handler(ngx_event_t *wev)
         n = c->send(c, conn->pos, conn->last - conn->pos);
 
         if (n == NGX_ERROR) {
-            vmops_redis_lost(conn, VMOPS_REDIS_LOST_CLOSED, NULL);
-            return;
+            return NGX_ERROR;
         }
 
         if (n == NGX_AGAIN) {
@@ -156,9 +186,7 @@ vmops_redis_write_handler(ngx_event_t *wev)
         conn->pos += n;
     }
 
-    if (ngx_handle_write_event(wev, 0) != NGX_OK) {
-        vmops_redis_lost(conn, VMOPS_REDIS_LOST_CLOSED, NULL);
-    }
+    return ngx_handle_write_event(c->write, 0);
 }
 
 
@@ -173,6 +201,13 @@ vmops_redis_gather(vmops_redis_conn_t *conn)
     conn->pos = conn->buf;
     conn->last = conn->buf;
 
+    if (conn->offset == 0 && conn->out > VMOPS_REDIS_BATCH) {
+        /* the server has enough to do */
+        return;
+    }
+
+    conn->gathered = 0;
+
     while (conn->unsent != ngx_queue_sentinel(&conn->calls)) {
 
         n = conn->buf + VMOPS_REDIS_BUFFER - conn->last;
@@ -182,11 +217,20 @@ vmops_redis_gather(vmops_redis_conn_t *conn)
 
         call = ngx_queue_data(conn->unsent, vmops_redis_call_t, queue);
 
+        if (conn->offset == 0) {
+
+            if (conn->out && conn->out + call->len > VMOPS_REDIS_WINDOW) {
+                return;
+            }
+
+            conn->out += call->len;
+            call->sent = 1;
+        }
+
         n = ngx_min(n, call->len - conn->offset);
 
         conn->last = ngx_cpymem(conn->last, call->cmd + conn->offset, n);
         conn->offset += n;
-        call->sent = 1;
 
         if (conn->offset == call->len) {
             conn->unsent = ngx_queue_next(conn->unsent);
