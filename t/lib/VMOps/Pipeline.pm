@@ -72,11 +72,9 @@ sub answer {
     while (1) {
         if ($self->{in} =~ /\A(.*?)\r\n\r\n/s) {
             my ($head, $from) = ($1, $+[0]);
-            my ($length) = $head =~ /^content-length: (\d+)/mi;
-            $length //= 0;
-            if (length $self->{in} >= $from + $length) {
-                my $body = substr $self->{in}, $from, $length;
-                substr $self->{in}, 0, $from + $length, '';
+            my ($body, $to) = $self->_body($head, $from);
+            if (defined $body) {
+                substr $self->{in}, 0, $to, '';
                 my ($status, @lines) = split /\r\n/, $head;
                 return { status => $status =~ m{^HTTP/1\.1 (\d+)} ? $1 : 0,
                          headers => { map { /^([^:]+): ?(.*)$/ ? (lc $1, $2)
@@ -92,6 +90,25 @@ sub answer {
         sysread $self->{sock}, $self->{in}, 65536, length $self->{in}
             or $self->{eof} = 1;
     }
+}
+
+# an answer's body and where it ends; nothing: not all of it is there
+sub _body {
+    my ($self, $head, $at) = @_;
+    if ($head !~ /^transfer-encoding: chunked/mi) {
+        my $length = $head =~ /^content-length: (\d+)/mi ? $1 : 0;
+        return if length $self->{in} < $at + $length;
+        return (substr($self->{in}, $at, $length), $at + $length);
+    }
+    my $body = '';
+    while (substr($self->{in}, $at) =~ /\A([0-9a-f]+)\r\n/i) {
+        my ($length, $from) = (hex $1, $at + $+[0]);
+        $at = $from + $length + 2;
+        return if length $self->{in} < $at;
+        return ($body, $at) if !$length;
+        $body .= substr $self->{in}, $from, $length;
+    }
+    return;
 }
 
 # the code of an answer's problem, '' of any other answer
