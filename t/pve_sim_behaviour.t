@@ -284,7 +284,8 @@ subtest 'shutdown, obeyed or not' => sub {
 
 subtest 'a shutdown holds the configuration' => sub {
     alter(101, {shutdown => 'ignore'});
-    my $first = power('qemu', 101, 'shutdown')->{json}{data};
+    my $first = power('qemu', 101, 'shutdown', form => {timeout => 1000})
+        ->{json}{data};
     is outcome(power('qemu', 101, 'stop')),
         "can't lock file '/var/lock/qemu-server/lock-101.conf' - got timeout",
         'a stop beside it';
