@@ -107,7 +107,7 @@ $(B)/agent/vmops-agent: $(B)/agent/main.o $(AGENT_LIB) $(COMMON_LIB)
 
 # an agent that dies where a test says, forgets, or lacks memory; see its source
 HOOKED := $(B)/t/agent/vmops-agent-hooked
-HOOKS  := $(shell sed -n 's/^HOOK.[a-z_ *]*, \([a-z0-9_]*\).*/-Wl,--wrap=\1/p' \
+HOOKS  := $(shell sed -n 's/^HOOK.[a-z0-9_ *]*, \([a-z0-9_]*\).*/-Wl,--wrap=\1/p' \
           t/agent/hooked.c)
 
 $(HOOKED): $(B)/t/agent/hooked.o $(B)/agent/main.o $(AGENT_LIB) $(COMMON_LIB)

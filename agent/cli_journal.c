@@ -53,6 +53,14 @@ show_row(void *data, const journal_row_t *row)
     show_t      *show = data;
     vmops_jw_t   w;
 
+    show->changed = row->changed;
+
+    /* the running agent, or its next start, sets it aside */
+    if (!row->whole) {
+        cli_say("(an entry that is damaged)\n");
+        return 0;
+    }
+
     vmops_time_format(time, (int64_t) row->received);
     cli_say("%s  %-10.*s %-10.*s %-13.*s %.*s\n", time,
             (int) row->service.n, (const char *) row->service.p,
@@ -75,15 +83,21 @@ show_row(void *data, const journal_row_t *row)
         cli_end(&w);
     }
 
-    show->changed = row->changed;
-
     return 0;
+}
+
+
+static int
+read_fail(cli_agent_t *a)
+{
+    return cli_journal_fail(a->home, db_damaged(a->db) ? DB_DAMAGED : PLAT_E);
 }
 
 
 static int
 follow(cli_agent_t *a)
 {
+    int            rc = 0;
     show_t         show = { NULL, 0 };
     plat_waker_t  *waker = plat_waker_new();
 
@@ -93,14 +107,12 @@ follow(cli_agent_t *a)
 
     plat_watch_stop(waker);
 
-    while (!plat_stop_asked()
-           && journal_changes(a->db, show.changed, SHOWN, show_row, &show)
-              == 0)
-    {
+    while (rc == 0 && !plat_stop_asked()) {
+        rc = journal_changes(a->db, show.changed, SHOWN, show_row, &show);
         plat_wait(PLAT_NO_SOCKET, 0, waker, FOLLOW_MS);
     }
 
-    return EXIT_OK;
+    return rc == 0 ? EXIT_OK : read_fail(a);
 }
 
 
@@ -116,8 +128,7 @@ print(cli_agent_t *a)
     vmops_jw_arr(&w);
 
     if (journal_changes(a->db, 0, SHOWN, show_row, &show) != 0) {
-        return cli_fail(EXIT_INTERNAL, "internal",
-                        "The agent's database cannot be read.");
+        return read_fail(a);
     }
 
     vmops_jw_arr_end(&w);

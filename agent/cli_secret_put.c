@@ -43,6 +43,25 @@ write_body(uint8_t *buf, vmops_span_t *body, const vault_entry_t *e,
 }
 
 
+/* A 2xx of something in between stores nothing. */
+
+static int
+is_answer(const rest_reply_t *reply, const char *ref)
+{
+    uint8_t              memory[16384];
+    vmops_span_t         told;
+    vmops_arena_t        arena;
+    const vmops_json_t  *root;
+
+    vmops_arena_init(&arena, memory, sizeof(memory));
+
+    return vmops_json_parse(&root, &arena, vmops_span(reply->body, reply->n))
+           == VMOPS_JSON_OK
+           && vmops_json_str(vmops_json_get(root, "secret_ref"), &told) == 0
+           && vmops_span_is(told, ref);
+}
+
+
 /*
  * Uploads; a try whose answer was lost shows at the next one, as the id (or
  * the version) is there already.  0, or what rest_post() says.
@@ -65,6 +84,12 @@ upload(cli_agent_t *a, const vault_entry_t *e, vmops_span_t body, int add,
     for (i = 0; i < UPLOAD_TRIES && rc < 0; i++) {
         rc = rest_post(&a->net, a->id, path,
                        add ? 0 : e->current.version, body, reply);
+
+        if (rc == 0 && !is_answer(reply, ref)) {
+            reply->fail = (net_fail_t) { VMOPS_STAGE_HTTP,
+                                         VMOPS_CMDERR_target_error };
+            rc = -1;
+        }
 
         if (i > 0 && rc == 1
             && reply->problem == (add ? (int) VMOPS_PROBLEM_conflict
@@ -380,7 +405,8 @@ cli_secret_rotate(cli_t *cli)
         return rc;
     }
     if (n != 1 || vmops_secret_ref_parse(&id, vmops_span_str(ref)) != 0) {
-        return cli_fail(EXIT_USAGE, "usage", "secret rotate needs a REF.");
+        return cli_fail(EXIT_USAGE, "usage", "secret rotate needs a REF: "
+                        "vmops-agent secret list.");
     }
 
     rc = cli_agent_open(&a, cli, CLI_CHANGE);
@@ -389,7 +415,8 @@ cli_secret_rotate(cli_t *cli)
         rc = vault_entry(a.vault, &id, &e) == 0
              ? rotate(&a, &e, &o)
              : cli_fail(EXIT_NOT_FOUND, "not_found",
-                        "This agent has no such secret.");
+                        "This agent has no such secret: vmops-agent secret "
+                        "list.");
     }
 
     cli_agent_close(&a);

@@ -159,6 +159,7 @@ settings_load(settings_t *settings, const home_t *home,
 
     memset(settings, 0, sizeof(*settings));
     vmops_json_error_init(&err, "");
+    fault[0] = '\0';
 
     if (home_path(path, home->config, "config.json") != 0) {
         return -1;

@@ -1,6 +1,7 @@
 
 /* HTTPS to targets. */
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,18 @@ http_pins(char *pins, size_t size, const endpoint_t *ep)
 }
 
 
+/* A ticket may be in it. */
+
+static void
+body_free(http_t *h)
+{
+    if (h->body != NULL) {
+        sodium_memzero(h->body, h->body_cap);
+        free(h->body);
+    }
+}
+
+
 static size_t
 take_body(char *data, size_t size, size_t n, void *to)
 {
@@ -67,10 +80,14 @@ take_body(char *data, size_t size, size_t n, void *to)
     if (n > h->body_cap - h->body_n) {
         cap = h->body_cap * 2 > h->body_n + n ? h->body_cap * 2
                                               : h->body_n + n;
-        p = realloc(h->body, cap);
+        p = malloc(cap);
         if (p == NULL) {
             return 0;
         }
+        if (h->body_n > 0) {
+            memcpy(p, h->body, h->body_n);
+        }
+        body_free(h);
         h->body = p;
         h->body_cap = cap;
     }
@@ -147,7 +164,7 @@ http_free(http_t *h)
     if (h != NULL) {
         curl_easy_cleanup(h->easy);
         curl_multi_cleanup(h->multi);
-        free(h->body);
+        body_free(h);
         free(h);
     }
 }
@@ -234,6 +251,11 @@ transfer(http_t *h, const http_request_t *req)
         }
         if (req->unwanted != NULL && req->unwanted(req->data)) {
             return CURLE_ABORTED_BY_CALLBACK;
+        }
+
+        /* libcurl's own clock stands still in suspend */
+        if (plat_boot_ms() >= req->deadline) {
+            return CURLE_OPERATION_TIMEDOUT;
         }
         if (curl_multi_poll(h->multi, NULL, 0, HTTP_STEP_MS, NULL)
             != CURLM_OK)

@@ -146,6 +146,11 @@ log_write(log_level_t level, const char *event, const log_field_t *fields)
 
     plat_mutex_lock(mutex);
 
+    /* it could not be made anew then; perhaps it can be now */
+    if (file == NULL) {
+        file = fopen(file_path, "ab");
+    }
+
     if (file != NULL) {
         if (ftell(file) > LOG_FILE_MAX) {
             rotate();

@@ -291,7 +291,8 @@ static const sentence_t  sentences[] = {
     { VMOPS_CMDERR_no_route,
       "The VPN seems to be off: no route to the host %s." },
     { VMOPS_CMDERR_connection_refused,
-      "The host %s answers, but nothing listens on that port." },
+      "The host %s answers, but nothing listens on that port: is the service "
+      "up, is the port right?" },
     { VMOPS_CMDERR_connect_timeout,
       "The host %s did not answer in time: is it up, is a firewall in "
       "between?" },
@@ -308,6 +309,9 @@ static const sentence_t  sentences[] = {
       "privilege there." },
     { VMOPS_CMDERR_timeout,
       "%s took the connection, but did not answer in time." },
+    { VMOPS_CMDERR_target_error,
+      "The connection to %s broke off, or something in between answered "
+      "instead: is there a proxy, or a sign-in page of this network?" },
 };
 
 

@@ -33,6 +33,12 @@ fill(vmops_result_t *r, const vmops_cmd_t *cmd, vmops_span_t payload,
     r->status = (uint8_t) o->status;
     r->started = o->started;
     r->finished = plat_wall_ms();
+
+    /* the clock may have been set back meanwhile */
+    if (r->finished < r->started) {
+        r->finished = r->started;
+    }
+
     r->result.text = o->result;
 
     if (o->error >= 0) {

@@ -75,7 +75,7 @@ $agent->stop;
     $agent->start;
 }
 my $done = done();
-my $order = order();
+my $order = { %{ order() }, seq => 1 };     # which is no new one
 write_to($agent->home . '/corrupt', '');
 $server->send_order($order);
 is $agent->wait_exit, 8, 'found while it runs: it ends';

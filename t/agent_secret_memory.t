@@ -1,6 +1,6 @@
-# After each action no copy of the secret is left in the agent: all of its
-# memory is searched, in every form, also for parts.  Neither is it in arguments
-# and environment.
+# After each action no copy of the secret is left in the agent, nor of the ticket
+# that it got for a password: all of its memory is searched, in every form, also
+# for parts.  Neither is the secret in arguments and environment.
 
 use strict;
 use warnings;
@@ -41,7 +41,8 @@ for my $kind (sort keys %ref) {
                                       delay => 60_000 });
     my $id = $site->command('status', wait => 0)->{json}{command_id};
     my %found;
-    wait_for { %found = found($agent->pid) } SECONDS, "a $kind in use";
+    wait_for { (%found = found($agent->pid))
+               && ($kind eq 'token' || tickets()) } SECONDS, "a $kind in use";
     pass "control: a $kind in use is found: " . join ', ', sort keys %found;
     $pve->control('DELETE', 'faults');
     $site->rest(POST => "/vm-ops/commands/$id/cancel");
@@ -120,6 +121,12 @@ sub clean {
     my ($name) = @_;
     my %found = found($agent->pid);
     is_deeply \%found, {}, "$name: no copy";
+    is_deeply [tickets()], [], "$name: and no ticket";
+}
+
+# what a hypervisor gave for the password
+sub tickets {
+    return found_in_memory($agent->pid, qr/PVE:\Q$user\E:[0-9A-F]{8}::\S{16}/);
 }
 
 # runs it with the token until the point, and then to its end; what was found

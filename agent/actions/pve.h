@@ -24,6 +24,7 @@ typedef struct {
     uint64_t            signed_in;      /* plat_boot_ms(); 0: by token */
     uint8_t             proven;         /* this ticket has been taken */
     uint8_t            *memory;         /* of the last answer's JSON */
+    size_t              memory_n;
     char                node[VMOPS_NODE_MAX + 1];
 } pve_t;
 

@@ -110,6 +110,16 @@ header_add(pve_t *pve, const char *before, vmops_span_t user,
 
 
 static void
+memory_free(pve_t *pve)
+{
+    if (pve->memory != NULL) {
+        sodium_memzero(pve->memory, pve->memory_n);
+        free(pve->memory);
+    }
+}
+
+
+static void
 signed_out(pve_t *pve)
 {
     curl_slist_free_all(pve->headers);
@@ -247,7 +257,7 @@ pve_close(pve_t *pve)
 {
     signed_out(pve);
     http_free(pve->http);
-    free(pve->memory);
+    memory_free(pve);
 }
 
 
@@ -260,12 +270,13 @@ read_json(pve_t *pve, vmops_span_t body, pve_reply_t *reply)
     vmops_arena_t        arena;
     const vmops_json_t  *root;
 
-    free(pve->memory);
+    memory_free(pve);
 
     nodes = body.n / 2 + 2 < PVE_NODES_MAX ? body.n / 2 + 2 : PVE_NODES_MAX;
     size = vmops_json_arena_size(body.n)
            + nodes * (sizeof(vmops_json_t) + 32);
     pve->memory = malloc(size);
+    pve->memory_n = size;
 
     if (pve->memory == NULL) {
         return -1;

@@ -114,7 +114,7 @@ stop_handler(int signo)
 void
 plat_watch_stop(plat_waker_t *waker)
 {
-    struct sigaction  sa;
+    struct sigaction  sa, before;
 
     stop_waker = waker;
 
@@ -125,6 +125,11 @@ plat_watch_stop(plat_waker_t *waker)
 
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGINT, &sa, NULL);
+
+    /* the terminal is closed, unless nohup(1) said that it may be */
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+        sigaction(SIGHUP, &sa, NULL);
+    }
 }
 
 

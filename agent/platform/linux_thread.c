@@ -9,6 +9,8 @@
 #include "vmops_banned.h"
 
 
+#define COND_MAX_MS  10000
+
 struct plat_mutex_s {
     pthread_mutex_t  m;
 };
@@ -111,6 +113,11 @@ plat_cond_wait(plat_cond_t *cond, plat_mutex_t *mutex, uint64_t ms)
     if (ms == PLAT_WAIT_FOREVER) {
         pthread_cond_wait(&cond->c, &mutex->m);
         return;
+    }
+
+    /* this clock stands still in suspend, and callers count that */
+    if (ms > COND_MAX_MS) {
+        ms = COND_MAX_MS;
     }
 
     clock_gettime(CLOCK_MONOTONIC, &ts);

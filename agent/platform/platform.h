@@ -151,7 +151,7 @@ void plat_wake(plat_waker_t *waker);
 /* From now on changes of the network end the wait, too; failure is silent. */
 void plat_watch_network(plat_waker_t *waker);
 
-/* SIGINT, SIGTERM (or the console's close event) set the flag and wake. */
+/* SIGINT, SIGTERM, SIGHUP (or the console's events) set the flag and wake. */
 void plat_watch_stop(plat_waker_t *waker);
 int plat_stop_asked(void);
 

@@ -17,7 +17,10 @@
  *                        Moments: an order is about to be in the journal
  *                        (before) or is (after), a start ends what was left
  *                        (recover) or follows it again (resume)
- *     VMOPS_TEST_CORRUPT while that file exists, the database is found damaged
+ *     VMOPS_TEST_CLOCKS  a file with what is added to the clocks, in ms: to
+ *                        Unix time, and to the time spent in suspend
+ *     VMOPS_TEST_CORRUPT while that file exists, what is read of the database
+ *                        is found damaged
  */
 
 #include <errno.h>
@@ -337,7 +340,7 @@ __wrap_recover_open(agent_t *agent)
 }
 
 
-/* The disk gives back what was never written. */
+/* The disk gives back what was never written, and takes what is. */
 
 HOOK(int, sqlite3_step(sqlite3_stmt *st));
 
@@ -346,6 +349,66 @@ __wrap_sqlite3_step(sqlite3_stmt *st)
 {
     const char  *path = getenv("VMOPS_TEST_CORRUPT");
 
-    return path != NULL && access(path, F_OK) == 0 ? SQLITE_CORRUPT
-                                                   : __real_sqlite3_step(st);
+    return path != NULL && access(path, F_OK) == 0 && sqlite3_stmt_readonly(st)
+           ? SQLITE_CORRUPT : __real_sqlite3_step(st);
+}
+
+
+/* Clocks that somebody sets, and suspend: it counts in two of them. */
+
+static void
+clocks(int64_t *wall, int64_t *asleep)
+{
+    int          fd;
+    char         text[64] = "", *next;
+    const char  *path = getenv("VMOPS_TEST_CLOCKS");
+
+    *wall = *asleep = 0;
+
+    fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) {
+        return;
+    }
+
+    if (read(fd, text, sizeof(text) - 1) > 0) {
+        *wall = strtoll(text, &next, 10);
+        *asleep = strtoll(next, NULL, 10);
+    }
+
+    close(fd);
+}
+
+
+HOOK(uint64_t, plat_wall_ms(void));
+HOOK(uint64_t, plat_boot_ms(void));
+HOOK(uint64_t, plat_suspended_ms(void));
+
+uint64_t
+__wrap_plat_wall_ms(void)
+{
+    int64_t  wall, asleep;
+
+    clocks(&wall, &asleep);
+
+    return __real_plat_wall_ms() + (uint64_t) (wall + asleep);
+}
+
+uint64_t
+__wrap_plat_boot_ms(void)
+{
+    int64_t  wall, asleep;
+
+    clocks(&wall, &asleep);
+
+    return __real_plat_boot_ms() + (uint64_t) asleep;
+}
+
+uint64_t
+__wrap_plat_suspended_ms(void)
+{
+    int64_t  wall, asleep;
+
+    clocks(&wall, &asleep);
+
+    return __real_plat_suspended_ms() + (uint64_t) asleep;
 }

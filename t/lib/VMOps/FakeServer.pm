@@ -32,11 +32,12 @@ use constant { TENANT => 'acme', SECONDS => 20 };
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
+# at: where it listens; 127.0.0.1
 sub new {
-    my ($class) = @_;
+    my ($class, %opt) = @_;
     my $self = bless { seq => 0, messages => [], secrets => {}, epoch => 0,
-                       agent => new_id(), connections => 0, closes => [] },
-                     $class;
+                       agent => new_id(), connections => 0, closes => [],
+                       at => $opt{at} // '127.0.0.1' }, $class;
     $self->{key} = Crypt::PK::Ed25519->new->generate_key;
     ($self->{tenant16}) = run_command(['b2sum', '-l', '128'],
         stdin => 'vmops/tenant/v1' . TENANT)->{out} =~ /^([0-9a-f]{32}) /;
@@ -49,14 +50,14 @@ sub new {
     $r->post('/api/v1/secrets')->to(cb => sub { $self->_secret(@_) });
     $r->websocket('/ws/v1/agents/connect')->to(cb => sub { $self->_socket(@_) });
     $self->{daemon} = Mojo::Server::Daemon->new(
-        app => $app, listen => ['http://127.0.0.1'], silent => 1);
+        app => $app, listen => ["http://$self->{at}"], silent => 1);
     $self->{daemon}->start;
     $self->{port} = $self->{daemon}->ports->[0];
     return $self;
 }
 
-sub url    { "http://127.0.0.1:$_[0]{port}" }
-sub host   { "127.0.0.1:$_[0]{port}" }
+sub url    { "http://$_[0]{at}:$_[0]{port}" }
+sub host   { "$_[0]{at}:$_[0]{port}" }
 sub agent  { $_[0]{agent} }
 sub closes { @{ $_[0]{closes} } }    # close codes of the agent, in order
 
@@ -86,8 +87,15 @@ sub until {
 
 # REST
 
+# what a network's sign-in page says to anything
+sub _portal {
+    my ($self, $c) = @_;
+    $c->render(data => '<html>Welcome! Please sign in.</html>', status => 200);
+}
+
 sub _register {
     my ($self, $c) = @_;
+    return $self->_portal($c) if $self->{portal};
     my $in = $json->decode($c->req->body);
     $self->{ed_pk} = decode_base64url($in->{ed25519_pk});
     $c->render(json => {
@@ -115,6 +123,7 @@ sub _fingerprint {
 
 sub _secret {
     my ($self, $c) = @_;
+    return $self->_portal($c) if $self->{portal};
     my $in = $json->decode($c->req->body);
     (my $ref = "sec_$in->{secret_id}") =~ s/-//g;
     $self->{secrets}{$ref} = $in;
@@ -256,6 +265,14 @@ sub cut {
     $self->wait_online;
     my $tx = delete $self->{online};
     $code ? $tx->finish($code) : $tx->finish;
+}
+
+# the same without a Close: the line is gone
+sub drop {
+    my ($self) = @_;
+    $self->wait_online;
+    my $tx = delete $self->{online};
+    Mojo::IOLoop->remove($tx->connection);
 }
 
 sub send_order { $_[0]->send_frame($_[0]->frame($_[1])) }

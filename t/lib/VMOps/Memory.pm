@@ -14,7 +14,7 @@ use Exporter 'import';
 
 use VMOps::Leaks;
 
-our @EXPORT = qw(secrets_in_memory readable_memory);
+our @EXPORT = qw(secrets_in_memory readable_memory found_in_memory);
 
 use constant { STEP => 1 << 16, OVERLAP => 1 << 12, PART => 16 };
 
@@ -55,6 +55,15 @@ sub readable_memory {
         }
     }
     return $total;
+}
+
+# what a pattern matches, each once: for secrets that the test does not know
+sub found_in_memory {
+    my ($pid, $pattern) = @_;
+    my %found;
+    readable_memory($pid, sub { $found{$_} = 1 for $_[1] =~ /($pattern)/g });
+    my @found = sort keys %found;
+    return @found;
 }
 
 # form => bytes, its forms and its parts
