@@ -105,22 +105,66 @@ cli_fail(int exit, const char *code, const char *format, ...)
 }
 
 
+/* Whose files they are, or that they are everybody's, is the usual reason. */
+
+static int
+identity_error(const home_t *home)
+{
+    int      rc;
+    char     path[PLAT_PATH_MAX];
+    size_t   n;
+    uint8_t  byte;
+
+    if (home_path(path, home->config, "wrap.key") == 0
+        && plat_read_private(path, &byte, sizeof(byte), &n) == PLAT_EOPEN)
+    {
+        return cli_fail(EXIT_INTERNAL, "key_open",
+                        "Others than its owner may read %s, so it is not used. "
+                        "If nobody can have copied it, take that right away "
+                        "(chmod 600); otherwise remove it and pair the agent "
+                        "again.", path);
+    }
+
+    rc = home_path(path, home->state, "identity.bin") == 0
+         ? plat_read_file(path, &byte, sizeof(byte), &n) : PLAT_E;
+
+    return cli_fail(EXIT_INTERNAL, "identity_error", rc == PLAT_E
+                    ? "This user cannot read %s, or its key: was the agent "
+                      "paired by another one?"
+                    : "%s cannot be opened: its key is not this user's to "
+                      "read, or a later version made it.", path);
+}
+
+
 int
-cli_identity_fail(sealed_rc_t rc)
+cli_identity_fail(const home_t *home, sealed_rc_t rc)
 {
     switch (rc) {
 
     case SEALED_NONE:
         return cli_fail(EXIT_UNPAIRED, "not_paired",
-                        "This agent is not paired: vmops-agent pair.");
+                        "This agent is not paired. An owner makes a code for "
+                        "it; then: vmops-agent pair --server URL.");
     case SEALED_UNREADABLE:
         return cli_fail(EXIT_UNREADABLE, "identity_unreadable",
                         "The identity could not be read and was set aside as "
                         "identity.bin.unreadable; pair the agent again.");
     default:
-        return cli_fail(EXIT_INTERNAL, "identity_error",
-                        "The identity cannot be read now.");
+        return identity_error(home);
     }
+}
+
+
+int
+cli_config_fail(const home_t *home, const char *fault)
+{
+    return fault[0] != '\0'
+           ? cli_fail(EXIT_USAGE, "bad_config",
+                      "config.json in %s has a wrong value, or one too many, "
+                      "at %s: correct it.", home->config, fault)
+           : cli_fail(EXIT_USAGE, "bad_config",
+                      "config.json in %s is not JSON, or cannot be read: "
+                      "correct or remove it.", home->config);
 }
 
 
@@ -175,6 +219,7 @@ cli_journal_fail(const home_t *home, int rc)
 int
 cli_rest_fail(int rc, const rest_reply_t *reply, const url_t *url)
 {
+    char                         now[VMOPS_TIME_TEXT + 1];
     const vmops_problem_info_t  *info;
 
     if (rc < 0) {
@@ -183,8 +228,18 @@ cli_rest_fail(int rc, const rest_reply_t *reply, const url_t *url)
 
     if (reply->problem < 0) {
         return cli_fail(EXIT_REFUSED, "unexpected_answer",
-                        "The server answered with HTTP status %ld.",
+                        "%s answered with HTTP status %ld, and not as this "
+                        "service does: is it the right address?", url->base,
                         reply->status);
+    }
+
+    if (reply->problem == VMOPS_PROBLEM_unauthenticated) {
+        vmops_time_format(now, (int64_t) plat_wall_ms());
+        return cli_fail(EXIT_REFUSED, "unauthenticated",
+                        "The server does not take what this agent signs. Is "
+                        "the clock of this PC right? It says %s. Otherwise "
+                        "the agent was paired again elsewhere: then pair this "
+                        "one again.", now);
     }
 
     info = vmops_problem_info((unsigned) reply->problem);
@@ -235,7 +290,8 @@ cli_options(cli_t *cli, const cli_option_t *options, const char **words,
 
         o = find_option(options, arg + 2);
         if (o == NULL) {
-            return cli_fail(EXIT_USAGE, "usage", "Unknown option %s.", arg);
+            return cli_fail(EXIT_USAGE, "usage", "Unknown option %s; "
+                            "--help in its place lists those there are.", arg);
         }
         if (o->arg == NULL) {
             *o->value = "";
@@ -253,14 +309,21 @@ cli_options(cli_t *cli, const cli_option_t *options, const char **words,
 
 
 static void
+usage_line(FILE *out, const char *before, const cli_command_t *c,
+    const char *prefix)
+{
+    fprintf(out, "%s vmops-agent %s%s%s%s\n", before, prefix, c->name,
+            c->usage[0] != '\0' ? " " : "", c->usage);
+}
+
+
+static void
 usage(FILE *out, const cli_command_t *commands, const char *prefix)
 {
     const cli_command_t  *c;
 
     for (c = commands; c->name != NULL; c++) {
-        fprintf(out, "%s vmops-agent %s%s %s\n",
-                c == commands ? "usage:" : "      ", prefix, c->name,
-                c->usage);
+        usage_line(out, c == commands ? "usage:" : "      ", c, prefix);
     }
 }
 
@@ -275,6 +338,14 @@ cli_dispatch(cli_t *cli, const cli_command_t *commands, const char *prefix)
         if (strcmp(c->name, name) == 0) {
             cli->argc--;
             cli->argv++;
+
+            if (!c->group && cli->argc > 0
+                && strcmp(cli->argv[0], "--help") == 0)
+            {
+                usage_line(stdout, "usage:", c, prefix);
+                return EXIT_OK;
+            }
+
             return c->run(cli);
         }
     }
@@ -288,8 +359,8 @@ cli_dispatch(cli_t *cli, const cli_command_t *commands, const char *prefix)
         usage(stderr, commands, prefix);
     }
 
-    return cli_fail(EXIT_USAGE, "usage", *name ? "Unknown command."
-                                               : "A command is needed.");
+    return *name ? cli_fail(EXIT_USAGE, "usage", "Unknown command %s.", name)
+                 : cli_fail(EXIT_USAGE, "usage", "A command is needed.");
 }
 
 
@@ -383,9 +454,7 @@ open_home(cli_agent_t *a, cli_open_t how)
     }
 
     if (settings_load(&a->settings, a->home, fault) != 0) {
-        return cli_fail(EXIT_USAGE, "bad_config",
-                        "config.json cannot be read; at fault: \"%s\".",
-                        fault);
+        return cli_config_fail(a->home, fault);
     }
 
     a->id = identity_new();
@@ -415,7 +484,7 @@ cli_agent_open(cli_agent_t *a, cli_t *cli, cli_open_t how)
 
     found = identity_load(a->id, a->home);
     if (found != SEALED_OK) {
-        return cli_identity_fail(found);
+        return cli_identity_fail(a->home, found);
     }
 
     rc = journal_belongs(a->db, &a->id->agent);

@@ -48,6 +48,7 @@ typedef struct {
     const char  *name;
     const char  *usage;
     int        (*run)(cli_t *cli);
+    uint8_t      group;         /* has commands of its own */
 } cli_command_t;
 
 int cli_pair(cli_t *cli);
@@ -90,7 +91,8 @@ int cli_dispatch(cli_t *cli, const cli_command_t *commands,
 /* Says what went wrong and returns the exit code. */
 int cli_fail(int exit, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-int cli_identity_fail(sealed_rc_t rc);
+int cli_identity_fail(const home_t *home, sealed_rc_t rc);
+int cli_config_fail(const home_t *home, const char *fault);
 int cli_storage_fail(const home_t *home);
 int cli_journal_fail(const home_t *home, int rc);   /* PLAT_E, DB_DAMAGED,
                                                        JOURNAL_LOST */

@@ -372,7 +372,7 @@ audit_verify(cli_t *cli)
 
     file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
     if (file == NULL) {
-        return cli_fail(EXIT_USAGE, "no_file", "The file cannot be read.");
+        return cli_fail(EXIT_USAGE, "no_file", "%s cannot be read.", path);
     }
 
     rc = verify_open(cli, file);
@@ -386,8 +386,8 @@ audit_verify(cli_t *cli)
 
 
 static const cli_command_t  commands[] = {
-    { "verify", "FILE|-", audit_verify },
-    { NULL, NULL, NULL }
+    { "verify", "FILE|-", audit_verify, 0 },
+    { NULL, NULL, NULL, 0 }
 };
 
 

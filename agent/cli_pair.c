@@ -78,7 +78,9 @@ fill_identity(identity_t *id, const options_t *o)
     }
 
     if (o->ca_file != NULL && plat_full_path(o->ca_file, id->ca_file) != 0) {
-        return cli_fail(EXIT_USAGE, "usage", "There is no such --ca-file.");
+        return cli_fail(EXIT_USAGE, "usage",
+                        "%s cannot be read: --ca-file is a PEM file with the "
+                        "server's CA.", o->ca_file);
     }
 
     return EXIT_OK;
@@ -283,7 +285,7 @@ may_replace(cli_agent_t *a, const options_t *o)
     found = identity_load(a->id, a->home);
 
     if (found == SEALED_ERROR) {
-        return cli_identity_fail(found);
+        return cli_identity_fail(a->home, found);
     }
 
     if (found == SEALED_OK && o->yes == NULL) {
@@ -406,8 +408,7 @@ cli_unpair(cli_t *cli)
     if (rc == EXIT_OK
         && (identity_remove(a.home) != 0 || keystore_remove(a.home) != 0))
     {
-        rc = cli_fail(EXIT_INTERNAL, "internal",
-                      "The files cannot be deleted.");
+        rc = cli_storage_fail(a.home);
     }
 
     cli_agent_close(&a);

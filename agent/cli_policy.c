@@ -17,8 +17,9 @@ load(cli_t *cli, policy_t *policy)
     return policy_load(policy, &cli->home) == 0
            ? EXIT_OK
            : cli_fail(EXIT_USAGE, "bad_policy",
-                      "policy.json cannot be read; until it can, everything "
-                      "is denied.");
+                      "policy.json in %s cannot be read, so everything is "
+                      "denied. Correct it, or begin anew: vmops-agent policy "
+                      "preset standard.", cli->home.config);
 }
 
 
@@ -56,8 +57,7 @@ save(cli_t *cli, const policy_t *policy)
 {
     return policy_save(policy, &cli->home) == 0
            ? show(policy)
-           : cli_fail(EXIT_INTERNAL, "internal",
-                      "policy.json cannot be written.");
+           : cli_storage_fail(&cli->home);
 }
 
 
@@ -142,10 +142,10 @@ policy_cmd_preset(cli_t *cli)
 
 
 static const cli_command_t  commands[] = {
-    { "show", "", policy_cmd_show },
-    { "set", "CLASS=allow|ask|deny ...", policy_cmd_set },
-    { "preset", "full|standard|read-only", policy_cmd_preset },
-    { NULL, NULL, NULL }
+    { "show", "", policy_cmd_show, 0 },
+    { "set", "CLASS=allow|ask|deny ...", policy_cmd_set, 0 },
+    { "preset", "full|standard|read-only", policy_cmd_preset, 0 },
+    { NULL, NULL, NULL, 0 }
 };
 
 

@@ -69,11 +69,40 @@ count(void *data, const journal_row_t *row)
 }
 
 
+/* What its user can do about it. */
+
+static const char *
+state_hint(const char *state)
+{
+    size_t  i;
+
+    static const struct {
+        run_state_t   state;
+        const char   *hint;
+    } hints[] = {
+        { RUN_STOPPED, ": vmops-agent run" },
+        { RUN_PENDING, ": an owner compares the fingerprint and approves it" },
+        { RUN_LOCKED, ": a copy of it may exist; its owner can unlock it" },
+        { RUN_REVOKED, ": pair it again to use it" },
+        { RUN_DAMAGED, ": its journal is; vmops-agent run says more" },
+    };
+
+    for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
+        if (strcmp(state, run_state_name(hints[i].state)) == 0) {
+            return hints[i].hint;
+        }
+    }
+
+    return "";
+}
+
+
 static int
 status(cli_agent_t *a)
 {
     int                readable;
-    char               state[32], key_id[VMOPS_KEY_ID_TEXT + 1];
+    char               state[32], why[VMOPS_CODE_MAX + 1];
+    char               key_id[VMOPS_KEY_ID_TEXT + 1];
     char               fingerprint[VMOPS_FINGERPRINT_TEXT + 1];
     counts_t           c = { 0, 0 };
     uint64_t           last_seq;
@@ -92,7 +121,7 @@ status(cli_agent_t *a)
     }
 
     cli_begin(&w);
-    run_state_write(&w, a->home, state);
+    run_state_write(&w, a->home, state, why);
     vmops_jw_kcstr(&w, "version", AGENT_VERSION);
     vmops_jw_kbool(&w, "paired", 1);
     vmops_jw_kuuid(&w, "agent_id", &id->agent);
@@ -107,10 +136,12 @@ status(cli_agent_t *a)
     vmops_jw_kint(&w, "open", c.open);
     vmops_jw_kint(&w, "outbox", c.outbox);
 
-    cli_say("%s: %s\n"
+    cli_say("%s: %s%s%s%s%s\n"
             "tenant %s at %s\n"
             "fingerprint %s\n"
-            "keystore %s\n", id->name, state, id->tenant, id->server,
+            "keystore %s\n", id->name, state,
+            why[0] != '\0' ? " (" : "", why, why[0] != '\0' ? ")" : "",
+            state_hint(state), id->tenant, id->server,
             fingerprint, readable ? "ok"
             : "unreadable: every secret has to be entered again");
 

@@ -106,14 +106,16 @@ secret_remove(cli_t *cli)
         return rc;
     }
     if (n != 1 || vmops_secret_ref_parse(&id, vmops_span_str(ref)) != 0) {
-        return cli_fail(EXIT_USAGE, "usage", "secret remove needs a REF.");
+        return cli_fail(EXIT_USAGE, "usage", "secret remove needs a REF: "
+                        "vmops-agent secret list.");
     }
 
     rc = cli_agent_open(&a, cli, CLI_CHANGE);
 
     if (rc == EXIT_OK && vault_entry(a.vault, &id, &e) != 0) {
         rc = cli_fail(EXIT_NOT_FOUND, "not_found",
-                      "This agent has no such secret.");
+                      "This agent has no such secret: vmops-agent secret "
+                      "list.");
     }
     if (rc == EXIT_OK && vault_forget(a.vault, &id) != 0) {
         rc = cli_fail(EXIT_INTERNAL, "internal",
@@ -140,12 +142,12 @@ static const cli_command_t  commands[] = {
       "syncthing_password|opaque\n"
       "           --label L [--host H] [--port P] [--user U]\n"
       "           [--pin sha256//BASE64 | --accept-shown] [--classes LIST] "
-      "[--vmids LIST] [--stdin]", cli_secret_add },
-    { "list", "", secret_list },
+      "[--vmids LIST] [--stdin]", cli_secret_add, 0 },
+    { "list", "", secret_list, 0 },
     { "rotate", "REF [--user U] [--pin sha256//BASE64 | --accept-shown] "
-      "[--stdin]", cli_secret_rotate },
-    { "remove", "REF", secret_remove },
-    { NULL, NULL, NULL }
+      "[--stdin]", cli_secret_rotate, 0 },
+    { "remove", "REF", secret_remove, 0 },
+    { NULL, NULL, NULL, 0 }
 };
 
 

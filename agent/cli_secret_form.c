@@ -91,12 +91,14 @@ secret_form_endpoint(endpoint_t *ep, const secret_kind_t *k,
 
     if (o->classes != NULL && endpoint_set_classes(ep, o->classes) != 0) {
         return cli_fail(EXIT_USAGE, "usage",
-                        "--classes is a list like read,power.");
+                        "--classes is a list like read,power: vmops-agent "
+                        "policy show.");
     }
 
     if (o->vmids != NULL && endpoint_set_vmids(ep, o->vmids) != 0) {
         return cli_fail(EXIT_USAGE, "usage",
-                        "--vmids is a list like 100-199,300.");
+                        "--vmids is a list like 100-199,300; a VMID has "
+                        "three digits or more.");
     }
 
     return EXIT_OK;

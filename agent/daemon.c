@@ -53,14 +53,12 @@ agent_open(agent_t *a, const home_t *home)
     }
 
     if (settings_load(&a->settings, home, fault) != 0) {
-        return cli_fail(EXIT_USAGE, "bad_config",
-                        "config.json cannot be read; at fault: \"%s\".",
-                        fault);
+        return cli_config_fail(home, fault);
     }
 
     rc = identity_load(a->id, home);
     if (rc != SEALED_OK) {
-        return cli_identity_fail(rc);
+        return cli_identity_fail(home, rc);
     }
 
     return net_init(&a->net, a->id, &a->settings) == 0
@@ -271,8 +269,7 @@ run(agent_t *a, int foreground)
     if (home_path(path, a->home->state, "agent.log") != 0
         || log_open(path, foreground) != 0)
     {
-        return cli_fail(EXIT_INTERNAL, "internal",
-                        "The log cannot be opened.");
+        return cli_storage_fail(a->home);
     }
 
     rc = look_at_journal(a);

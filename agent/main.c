@@ -14,17 +14,17 @@
 static const cli_command_t  commands[] = {
     { "pair",
       "--server URL [--code CODE] [--name NAME] [--ca-file PEM] [--yes]",
-      cli_pair },
-    { "run", "[--foreground]", cli_run },
-    { "status", "", cli_status },
-    { "unpair", "[--yes]", cli_unpair },
-    { "secret", "add | list | rotate | remove ...", cli_secret },
+      cli_pair, 0 },
+    { "run", "[--foreground]", cli_run, 0 },
+    { "status", "", cli_status, 0 },
+    { "unpair", "[--yes]", cli_unpair, 0 },
+    { "secret", "add | list | rotate | remove ...", cli_secret, 1 },
     { "policy", "show | set CLASS=allow|ask|deny ... | preset "
-      "full|standard|read-only", cli_policy },
-    { "journal", "[--follow]", cli_journal },
-    { "audit", "verify FILE|-", cli_audit },
-    { "version", "", cli_version },
-    { NULL, NULL, NULL }
+      "full|standard|read-only", cli_policy, 1 },
+    { "journal", "[--follow]", cli_journal, 0 },
+    { "audit", "verify FILE|-", cli_audit, 1 },
+    { "version", "", cli_version, 0 },
+    { NULL, NULL, NULL, 0 }
 };
 
 
@@ -43,6 +43,9 @@ main(int argc, char **argv)
         } else if (strcmp(argv[i], "--home") == 0 && i + 1 < argc) {
             dir = argv[++i];
 
+        } else if (strcmp(argv[i], "--home") == 0) {
+            return cli_fail(EXIT_USAGE, "usage", "--home needs a folder.");
+
         } else {
             break;
         }
@@ -59,8 +62,13 @@ main(int argc, char **argv)
     }
 
     if (home_open(&cli.home, dir) != 0) {
-        return cli_fail(EXIT_INTERNAL, "internal",
-                        "The agent's folders cannot be made.");
+        return dir != NULL
+               ? cli_fail(EXIT_INTERNAL, "no_home",
+                          "%s is no folder, and cannot be made one.", dir)
+               : cli_fail(EXIT_INTERNAL, "no_home",
+                          "The agent's folders in this user's home cannot be "
+                          "made, or it has none: --home DIR names another "
+                          "one.");
     }
 
     i = cli_dispatch(&cli, commands, "[--home DIR] [--json] ");

@@ -100,7 +100,8 @@ run_read(const home_t *home, vmops_arena_t *arena, uint8_t text[RUN_FILE_MAX])
 
 
 void
-run_state_write(vmops_jw_t *w, const home_t *home, char state[32])
+run_state_write(vmops_jw_t *w, const home_t *home, char state[32],
+    char why[VMOPS_CODE_MAX + 1])
 {
     uint8_t              text[RUN_FILE_MAX], memory[16384];
     vmops_span_t         s;
@@ -127,10 +128,11 @@ run_state_write(vmops_jw_t *w, const home_t *home, char state[32])
         code = since = NULL;
     }
 
+    text_copy(why, VMOPS_CODE_MAX + 1, vmops_json_is(code, VMOPS_JSON_STRING)
+                                       ? code->str : vmops_span(NULL, 0));
+
     vmops_jw_kcstr(w, "state", state);
-    vmops_jw_key(w, "code");
-    vmops_jw_str(w, vmops_json_is(code, VMOPS_JSON_STRING)
-                    ? code->str : vmops_span(NULL, 0));
+    vmops_jw_kcstr(w, "code", why[0] != '\0' ? why : NULL);
     vmops_jw_key(w, "since");
     vmops_jw_str(w, vmops_json_is(since, VMOPS_JSON_STRING)
                     ? since->str : vmops_span(NULL, 0));

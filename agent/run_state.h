@@ -31,9 +31,11 @@ void run_state_set(const home_t *home, run_state_t state, const char *code);
 
 /*
  * The members state, code, since and pid into an open object; state is
- * "stopped" when no instance runs, but for locked, revoked and damaged.
+ * "stopped" when no instance runs, but for locked, revoked and damaged.  code
+ * is "" where there is none.
  */
-void run_state_write(vmops_jw_t *w, const home_t *home, char state[32]);
+void run_state_write(vmops_jw_t *w, const home_t *home, char state[32],
+    char code[VMOPS_CODE_MAX + 1]);
 
 /* The instance: 0, PLAT_EBUSY, or PLAT_E. */
 int run_lock(const home_t *home, plat_lock_t **lock);
