@@ -235,7 +235,7 @@
 #define VMOPS_AUDIT_ENTRY_MAX         4096
 #define VMOPS_AUDIT_METHOD_MAX        32      /* of a legacy request */
 #define VMOPS_AUDIT_PATH_MAX          512     /* in JSON perhaps 6 times that */
-#define VMOPS_AUDIT_SEAL_ENTRIES      200     /* under one seal */
+#define VMOPS_AUDIT_SEAL_ENTRIES      100     /* under one seal */
 #define VMOPS_AUDIT_SEAL_TEXT         512     /* one as JSON */
 #define VMOPS_AUDIT_LINE_MAX          32768   /* of an export */
 /* the function library (redis/) */

@@ -4,7 +4,8 @@
  * have new entries, and share them by lease; whoever has a tenant's lease
  * chains its entries to the last seal and appends one of its own.  It is
  * appended only where the last seal still is the last one: a worker that was
- * too slow, or was thought dead, changes nothing.
+ * too slow, or was thought dead, changes nothing.  A worker has one tenant at a
+ * time: a command that comes in between waits for no more entries than that.
  */
 
 
@@ -16,6 +17,7 @@
 
 
 typedef struct {
+    ngx_queue_t                 queue;
     u_char                      id[16];        /* tenant16 */
     ngx_uint_t                  idle;          /* to be left if nothing new */
     ngx_uint_t                  more;
@@ -48,7 +50,7 @@ static ngx_int_t ngx_agents_ws_seal_call(const char *function, ngx_str_t *key,
 
 static ngx_event_t  ngx_agents_ws_seal_event;
 static ngx_uint_t   ngx_agents_ws_seal_looking;
-static ngx_uint_t   ngx_agents_ws_sealings;
+static ngx_queue_t  ngx_agents_ws_sealings;    /* the first is under way */
 
 static ngx_str_t    ngx_agents_ws_platform = ngx_string("platform/{p}");
 
@@ -59,7 +61,8 @@ ngx_agents_ws_seal_init(void)
     ngx_memzero(&ngx_agents_ws_seal_event, sizeof(ngx_event_t));
 
     ngx_agents_ws_seal_looking = 0;
-    ngx_agents_ws_sealings = 0;
+
+    ngx_queue_init(&ngx_agents_ws_sealings);
 
     ngx_agents_ws_timer(&ngx_agents_ws_seal_event, ngx_agents_ws_seal_look);
 
@@ -80,7 +83,7 @@ ngx_agents_ws_seal_look(ngx_event_t *ev)
     ngx_add_timer(ev, VMOPS_AUDIT_LOOK_MS);
 
     if (ngx_agents_ws_seal_looking
-        || ngx_agents_ws_sealings >= VMOPS_AUDIT_TENANTS
+        || !ngx_queue_empty(&ngx_agents_ws_sealings)
         || !vmops_redis_ready(w->redis)
         || !vmops_beat_fresh(w->beat))
     {
@@ -147,9 +150,11 @@ ngx_agents_ws_seal_begin(vmops_span_t tenant, ngx_uint_t idle)
 
     vmops_tenant16(g->id, tenant);
 
-    ngx_agents_ws_sealings++;
+    ngx_queue_insert_tail(&ngx_agents_ws_sealings, &g->queue);
 
-    ngx_agents_ws_seal_next(g);
+    if (ngx_queue_head(&ngx_agents_ws_sealings) == &g->queue) {
+        ngx_agents_ws_seal_next(g);
+    }
 }
 
 
@@ -375,8 +380,17 @@ ngx_agents_ws_seal_leave(ngx_agents_ws_sealing_t *g)
 static void
 ngx_agents_ws_seal_end(ngx_agents_ws_sealing_t *g)
 {
-    ngx_agents_ws_sealings--;
+    ngx_queue_t  *q;
+
+    ngx_queue_remove(&g->queue);
     ngx_free(g);
+
+    if (!ngx_queue_empty(&ngx_agents_ws_sealings)) {
+        q = ngx_queue_head(&ngx_agents_ws_sealings);
+
+        ngx_agents_ws_seal_next(ngx_queue_data(q, ngx_agents_ws_sealing_t,
+                                               queue));
+    }
 }
 
 

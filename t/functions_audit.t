@@ -85,13 +85,14 @@ acts(3);
 is_deeply [seal_all()], [[$count + 1, $count + 3]], 'the next goes on there';
 acts(250);
 is_deeply [seal_all()],
-    [[$count + 4, $count + 203], [$count + 204, $count + 253]],
-    'at most 200 under one seal';
+    [[$count + 4, $count + 103], [$count + 104, $count + 203],
+     [$count + 204, $count + 253]], 'at most 100 under one seal';
 my ($entries, $seals) = read_all(7);
 is_deeply [map { $_->[0] } @$entries], [1 .. $count + 253],
     'pages of 7 have each entry once';
 is_deeply [map { $_->{n} } @$seals],
-    [$count, $count + 3, $count + 203, $count + 253], 'and each seal';
+    [$count, $count + 3, $count + 103, $count + 203, $count + 253],
+    'and each seal';
 
 # events that are no entries, and what only looks like one
 
