@@ -3,16 +3,29 @@
 
 local Audit = {}
 
--- n and ms of an audit entry after the last one, nil for any other event.  What
--- has not the form of an entry is none, whoever put it there.
-local function numbers(event, last, most)
-    local n, ms = whole(event.n), whole(event.ms)
-    local entry = event.entry
-    if n and ms and n > last and n <= most and entry ~= ''
-       and #entry <= LIMIT.AUDIT_ENTRY_MAX and utf8(entry)
-    then
-        return n, ms
+-- The number of an audit entry after the last one, and {n, ms, entry, id}; nil
+-- for any other event.  What has not the form of an entry is none, whoever put
+-- it there.
+local function numbered(event, id, last, most)
+    local n, ms, entry
+    for i = 1, #event, 2 do
+        local name = event[i]
+        if name == 'n' then
+            n = event[i + 1]
+        elseif name == 'ms' then
+            ms = event[i + 1]
+        elseif name == 'entry' then
+            entry = event[i + 1]
+        end
     end
+    local number = n and ordinal(n)
+    if number and number > last and number <= most and ms and ordinal(ms)
+       and entry and entry ~= '' and #entry <= LIMIT.AUDIT_ENTRY_MAX
+       and utf8(entry)
+    then
+        return number, { n, ms, entry, id }
+    end
+    return nil
 end
 
 -- Entries {n, ms, entry, id} that come after a stream id and after the number
@@ -26,13 +39,13 @@ function Audit.entries(t, from, last, limit)
                                 from == '' and '-' or '(' .. from, '+',
                                 'COUNT', LIMIT.LIST_LIMIT_MAX)
         for i = 1, #part do
-            local id, event = part[i][1], mapped(part[i][2])
-            local n, ms = numbers(event, last, most)
+            local id = part[i][1]
+            local n, entry = numbered(part[i][2], id, last, most)
             from = id
             if n then
                 last = n
-                list[#list + 1] = { text(n), text(ms), event.entry, id }
-                size = size + #event.entry
+                list[#list + 1] = entry
+                size = size + #entry[3]
                 if #list == limit or size > LIMIT.PAGE_BYTES then
                     return list, id, true
                 end

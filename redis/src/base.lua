@@ -33,6 +33,11 @@ local function whole(s)
     return #s <= 15 and string.find(s, '^%d+$') and tonumber(s) or nil
 end
 
+-- the same of one that is written as we write them, and is not 0
+local function ordinal(s)
+    return #s <= 15 and string.find(s, '^[1-9]%d*$') and tonumber(s) or nil
+end
+
 -- fields of a table as a flat array
 local function flat(map)
     local list = {}
@@ -208,7 +213,11 @@ end
 
 -- is all of it UTF-8?
 local function utf8(s)
-    local i = string.find(s, '[\128-\255]')
+    -- by far the most are ASCII: one range from the front is the fastest to match
+    if string.find(s, '^[\1-\127]*$') then
+        return true
+    end
+    local i = string.find(s, '[%z\128-\255]')
     while i and i <= #s do
         local length = sequence(s, i)
         if not length then
