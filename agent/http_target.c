@@ -191,7 +191,7 @@ setup_target(http_t *h, const http_request_t *req, long left)
                            (long) CURL_HTTP_VERSION_1_1);
     rc |= curl_easy_setopt(h->easy, CURLOPT_SSLVERSION,
                            (long) CURL_SSLVERSION_TLSv1_2);
-    rc |= curl_easy_setopt(h->easy, CURLOPT_NOSIGNAL, 1L);
+    rc |= net_not_held(h->easy);
     rc |= curl_easy_setopt(h->easy, CURLOPT_TIMEOUT_MS, left);
     rc |= curl_easy_setopt(h->easy, CURLOPT_CONNECTTIMEOUT_MS,
                            left < VMOPS_AGENT_CONNECT_MS

@@ -132,6 +132,18 @@ net_init(net_t *net, const identity_t *id, const settings_t *settings)
 }
 
 
+CURLcode
+net_not_held(CURL *easy)
+{
+    CURLcode  rc;
+
+    rc = curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    rc |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+
+    return rc;
+}
+
+
 int
 net_setup(CURL *easy, const net_t *net, const char *path)
 {
@@ -145,7 +157,7 @@ net_setup(CURL *easy, const net_t *net, const char *path)
                            net->url.tls ? "https" : "http");
     rc |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                            (long) CURL_HTTP_VERSION_1_1);
-    rc |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    rc |= net_not_held(easy);
     rc |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     rc |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                            (long) VMOPS_AGENT_CONNECT_MS);

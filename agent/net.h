@@ -54,6 +54,12 @@ typedef struct {
 /* Settings for the control plane: proxies, CA, no redirects, HTTP/1.1. */
 int net_setup(CURL *easy, const net_t *net, const char *path);
 
+/*
+ * No signals; and a look-up that is given up is not waited for: a name server
+ * that does not answer holds up getaddrinfo() for half a minute and more.
+ */
+CURLcode net_not_held(CURL *easy);
+
 /* Ends the transfer when the program is asked to stop. */
 int net_stoppable(CURL *easy);
 

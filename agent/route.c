@@ -78,7 +78,7 @@ probe_connect(CURL *easy, const endpoint_t *ep)
     rc = curl_easy_setopt(easy, CURLOPT_URL, url);
     rc |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
     rc |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    rc |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    rc |= net_not_held(easy);
     rc |= curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_CERTINFO, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);

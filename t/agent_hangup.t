@@ -1,6 +1,6 @@
 # A terminal that is closed ends the agent in it as a stop does, and not in the
 # middle of what it does; one that was told to stay (nohup) stays.
-# tags: asan
+# tags: asan tsan
 
 use strict;
 use warnings;

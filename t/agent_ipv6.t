@@ -1,5 +1,5 @@
 # A server and a hypervisor that have no address but one of IPv6.
-# tags: asan
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 # Rows of the journal that are not what was written: each is set aside, kept as
 # it is and said once; its order, if that can still be read, ends as nobody
 # knows how, and nothing is done a second time.  What is behind it goes on.
-# tags: asan
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,6 +1,6 @@
 # A sign-in page that answers 200 to everything is no server: nothing is taken
 # for paired or stored, and whoever asked is told what to look for.
-# tags: asan
+# tags: asan tsan
 
 use strict;
 use warnings;

@@ -1,6 +1,7 @@
 # Sessions that come and go cost nothing: after very many of them the agent has
 # the descriptors and the memory of before, but for what is passing, and what an
 # allocator keeps.
+# tags: tsan
 
 use strict;
 use warnings;
