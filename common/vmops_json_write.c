@@ -89,12 +89,43 @@ escape(vmops_buf_t *b, uint8_t c)
 }
 
 
+/* how many bytes at its front stand for themselves: eight at a time */
+
+static size_t
+plain(vmops_span_t s)
+{
+    size_t          i;
+    uint64_t        c, quote, slash;
+    const uint64_t  ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+
+    for (i = 0; s.n - i >= sizeof(c); i += sizeof(c)) {
+
+        memcpy(&c, s.p + i, sizeof(c));
+
+        quote = c ^ ones * '"';
+        slash = c ^ ones * '\\';
+
+        /* a top bit is set where a byte is not ASCII, or below the other */
+
+        if (((c | (c - ones * 0x20) | (quote - ones) | (slash - ones)) & tops)
+            != 0)
+        {
+            break;
+        }
+    }
+
+    return i;
+}
+
+
 static void
 quoted(vmops_jw_t *w, vmops_span_t s)
 {
     size_t  i, start;
 
-    if (!vmops_utf8_valid(s)) {
+    i = plain(s);
+
+    if (!vmops_utf8_valid(vmops_span(s.p + i, s.n - i))) {
         w->bad = 1;
         return;
     }
@@ -102,7 +133,7 @@ quoted(vmops_jw_t *w, vmops_span_t s)
     vmops_buf_u8(&w->buf, '"');
     start = 0;
 
-    for (i = 0; i < s.n; i++) {
+    for ( /* void */ ; i < s.n; i++) {
         if (s.p[i] == 0) {          /* no reader of ours takes it */
             w->bad = 1;
             return;

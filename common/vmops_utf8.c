@@ -41,11 +41,21 @@ utf8_first(vmops_utf8_t *u, uint8_t c)
 int
 vmops_utf8_feed(vmops_utf8_t *u, const uint8_t *p, size_t n)
 {
-    size_t  i;
+    size_t    i;
+    uint64_t  eight;
 
     for (i = 0; i < n; i++) {
 
         if (u->need == 0) {
+
+            while (n - i > sizeof(eight)) {     /* mostly it is ASCII */
+                memcpy(&eight, p + i, sizeof(eight));
+                if ((eight & UINT64_C(0x8080808080808080)) != 0) {
+                    break;
+                }
+                i += sizeof(eight);
+            }
+
             if (p[i] >= 0x80 && utf8_first(u, p[i]) != 0) {
                 return -1;
             }

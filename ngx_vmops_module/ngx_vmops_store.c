@@ -281,9 +281,9 @@ ngx_vmops_item_int(redisReply *reply, ngx_uint_t i)
 vmops_span_t
 ngx_vmops_field(redisReply *record, const char *name)
 {
-    size_t        n;
-    ngx_uint_t    i;
-    vmops_span_t  field;
+    size_t       n;
+    ngx_uint_t   i;
+    redisReply  *field;
 
     if (record->type != REDIS_REPLY_ARRAY) {
         return vmops_span("", 0);
@@ -292,9 +292,11 @@ ngx_vmops_field(redisReply *record, const char *name)
     n = ngx_strlen(name);
 
     for (i = 0; i + 1 < record->elements; i += 2) {
-        field = ngx_vmops_item_text(record, i);
+        field = record->element[i];
 
-        if (field.n == n && ngx_memcmp(field.p, name, n) == 0) {
+        if (field->len == n && field->type == REDIS_REPLY_STRING
+            && ngx_memcmp(field->str, name, n) == 0)
+        {
             return ngx_vmops_item_text(record, i + 1);
         }
     }

@@ -1,7 +1,7 @@
 
 /*
  * A Redis client on nginx's connections, timers and TLS; the protocol (RESP2)
- * is hiredis' reader and formatter.
+ * is hiredis' reader.
  *
  * A client has two connections: one for commands, pipelined, and, once there
  * is a subscription, one for shard channels.  Both connect by themselves and,

@@ -13,7 +13,8 @@
 #include "vmops_redis_int.h"
 
 
-static int vmops_redis_format(char **cmd, int argc, const ngx_str_t *argv);
+static size_t vmops_redis_size(int argc, const ngx_str_t *argv);
+static void vmops_redis_format(u_char *p, int argc, const ngx_str_t *argv);
 static void vmops_redis_append(vmops_redis_conn_t *conn,
     vmops_redis_call_t *call);
 static ngx_int_t vmops_redis_full(vmops_redis_conn_t *conn, size_t len);
@@ -33,8 +34,7 @@ vmops_redis_call_t *
 vmops_redis_call(vmops_redis_conn_t *conn, ngx_msec_t deadline,
     vmops_redis_pt handler, void *data, int argc, const ngx_str_t *argv)
 {
-    int                  i, len;
-    size_t               size;
+    size_t               len;
     vmops_redis_call_t  *call;
 
     if (argc < 1 || argc > VMOPS_REDIS_ARGS_MAX) {
@@ -43,28 +43,24 @@ vmops_redis_call(vmops_redis_conn_t *conn, ngx_msec_t deadline,
         return NULL;
     }
 
-    size = 0;
+    len = vmops_redis_size(argc, argv);
 
-    for (i = 0; i < argc; i++) {
-        size += ngx_min(argv[i].len, VMOPS_REDIS_OUTPUT_MAX);
-    }
-
-    if (vmops_redis_full(conn, size) != NGX_OK) {
+    if (vmops_redis_full(conn, len) != NGX_OK) {
         return NULL;
     }
 
-    call = ngx_calloc(sizeof(vmops_redis_call_t), &conn->log);
+    call = ngx_alloc(sizeof(vmops_redis_call_t) + len, &conn->log);
     if (call == NULL) {
         return NULL;
     }
 
-    len = vmops_redis_format(&call->cmd, argc, argv);
-    if (len < 0) {
-        ngx_free(call);
-        return NULL;
-    }
+    ngx_memzero(call, sizeof(vmops_redis_call_t));
 
+    call->cmd = (u_char *) (call + 1);
     call->len = len;
+
+    vmops_redis_format(call->cmd, argc, argv);
+
     call->handler = handler;
     call->data = data;
 
@@ -94,21 +90,43 @@ vmops_redis_call(vmops_redis_conn_t *conn, ngx_msec_t deadline,
 }
 
 
-/* the length, or -1: no memory */
+/* of an array of strings, as the protocol has it; no more than it must be */
 
-static int
-vmops_redis_format(char **cmd, int argc, const ngx_str_t *argv)
+static size_t
+vmops_redis_size(int argc, const ngx_str_t *argv)
 {
-    int          i;
-    size_t       n[VMOPS_REDIS_ARGS_MAX];
-    const char  *p[VMOPS_REDIS_ARGS_MAX];
+    int     i;
+    size_t  size;
+    u_char  head[sizeof("$" CRLF) + NGX_SIZE_T_LEN];
+
+    size = ngx_sprintf(head, "*%d" CRLF, argc) - head;
 
     for (i = 0; i < argc; i++) {
-        p[i] = (const char *) argv[i].data;
-        n[i] = argv[i].len;
+
+        if (argv[i].len > VMOPS_REDIS_OUTPUT_MAX) {
+            return argv[i].len;
+        }
+
+        size += ngx_sprintf(head, "$%uz" CRLF, argv[i].len) - head;
+        size += argv[i].len + sizeof(CRLF) - 1;
     }
 
-    return redisFormatCommandArgv(cmd, argc, p, n);
+    return size;
+}
+
+
+static void
+vmops_redis_format(u_char *p, int argc, const ngx_str_t *argv)
+{
+    int  i;
+
+    p = ngx_sprintf(p, "*%d" CRLF, argc);
+
+    for (i = 0; i < argc; i++) {
+        p = ngx_sprintf(p, "$%uz" CRLF, argv[i].len);
+        p = ngx_cpymem(p, argv[i].data, argv[i].len);
+        p = ngx_cpymem(p, CRLF, sizeof(CRLF) - 1);
+    }
 }
 
 
@@ -117,18 +135,23 @@ vmops_redis_format(char **cmd, int argc, const ngx_str_t *argv)
 ngx_uint_t
 vmops_redis_call_is(vmops_redis_call_t *call, int argc, const ngx_str_t *argv)
 {
-    int          len;
-    char        *cmd;
+    u_char      *cmd;
     ngx_uint_t   same;
 
-    len = vmops_redis_format(&cmd, argc, argv);
-    if (len < 0) {
+    if (call->len != vmops_redis_size(argc, argv)) {
         return 0;
     }
 
-    same = (call->len == (size_t) len && ngx_memcmp(call->cmd, cmd, len) == 0);
+    cmd = ngx_alloc(call->len, ngx_cycle->log);
+    if (cmd == NULL) {
+        return 0;
+    }
 
-    redisFreeCommand(cmd);
+    vmops_redis_format(cmd, argc, argv);
+
+    same = (ngx_memcmp(call->cmd, cmd, call->len) == 0);
+
+    ngx_free(cmd);
 
     return same;
 }
@@ -535,7 +558,6 @@ vmops_redis_finish(vmops_redis_call_t *call, redisReply *reply)
     handler = call->handler;
     data = call->data;
 
-    redisFreeCommand(call->cmd);
     ngx_free(call);
 
     if (handler) {

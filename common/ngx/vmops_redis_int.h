@@ -48,7 +48,7 @@ struct vmops_redis_call_s {
     vmops_redis_pt           handler;
     void                    *data;
 
-    char                    *cmd;       /* kept until the reply: TRYAGAIN */
+    u_char                  *cmd;       /* kept until the reply: TRYAGAIN */
     size_t                   len;
 
     unsigned                 timed:1;

@@ -126,13 +126,54 @@ bad_bytes(void **state UNUSED)
 }
 
 
+/* each byte at each place of a text that is written eight bytes at a time */
+
+static void
+every_place(void **state UNUSED)
+{
+    int      ok;
+    char     from[26] = "", to[64];
+    size_t   i, at;
+    uint8_t  c;
+
+    for (i = 0; i < (sizeof(from) - 1) * 256; i++) {
+        at = i / 256;
+        c = (uint8_t) i;
+        memset(from, 'x', sizeof(from) - 1);
+        from[at] = (char) c;
+        ok = c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+
+        begin();
+        vmops_jw_str(&w, vmops_span(from, sizeof(from) - 1));
+
+        if (c == 0 || c >= 0x80) {
+            assert_int_equal(vmops_jw_done(&w, &s), -1);
+            continue;
+        }
+
+        assert_int_equal(vmops_jw_done(&w, &s), 0);
+        assert_true(ok ? s.n == sizeof(from) + 1 : s.n > sizeof(from) + 1);
+
+        if (ok) {
+            snprintf(to, sizeof(to), "\"%s\"", from);
+            assert_span(s, to);
+
+        } else {
+            assert_int_equal(s.p[1 + at], '\\');
+            assert_int_equal(s.p[s.n - 1], '"');
+        }
+    }
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(one_of_each),
         cmocka_unit_test(every_size),
-        cmocka_unit_test(bad_bytes)
+        cmocka_unit_test(bad_bytes),
+        cmocka_unit_test(every_place)
     };
 
     return RUN(tests);

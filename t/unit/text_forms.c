@@ -343,6 +343,7 @@ utf8(void **state UNUSED)
 {
     size_t        n, i;
     uint8_t       p[4], dst[32];
+    uint8_t       ascii[25];
     uint32_t      c, valid;
     vmops_utf8_t  u;
 
@@ -360,6 +361,18 @@ utf8(void **state UNUSED)
         valid += (uint32_t) vmops_utf8_valid(vmops_span(p, 2));
     }
     assert_int_equal(valid, 128 * 128 + 30 * 64);
+
+    /* eight bytes of ASCII are one step */
+    for (i = 0; i < sizeof(ascii); i++) {
+        memset(ascii, 'x', sizeof(ascii));
+        assert_true(vmops_utf8_valid(vmops_span(ascii, i)));
+        ascii[i] = 0xc3;
+        assert_false(vmops_utf8_valid(vmops_span(ascii, sizeof(ascii))));
+        if (i + 1 < sizeof(ascii)) {
+            ascii[i + 1] = 0xa9;
+            assert_true(vmops_utf8_valid(vmops_span(ascii, sizeof(ascii))));
+        }
+    }
 
     /* as it arrives: bad at the first byte that cannot be */
     memset(&u, 0, sizeof(u));
