@@ -53,6 +53,8 @@ while (my $m = $a->next_message(0.5)) {
 }
 $a->drop;
 my $next = $g->{agent} = $a->twin;
+# of 4 KB a kernel that probes for room may stop for longer than five seconds
+$next->{rcvbuf} = 65536;
 $next->online;
 # on a slow machine some have waited for too long by now, and are not sent any more
 my %late;
