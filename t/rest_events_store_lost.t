@@ -11,7 +11,6 @@ use VMOps::Stream;
 
 my $s = VMOps->stack(workers => 2);
 my $t = VMOps::Rest->new($s);
-$s->redis(qw(CONFIG SET appendfsync always));      # it forgets nothing
 
 # as an agent does it: until it is there again
 sub come_back {

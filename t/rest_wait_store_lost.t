@@ -11,7 +11,6 @@ use VMOps::Rest;
 
 my $s = VMOps->stack(workers => 2);
 my $t = VMOps::Rest->new($s);
-$s->redis(qw(CONFIG SET appendfsync always));      # it forgets nothing
 
 sub begin {
     my ($seconds) = @_;
