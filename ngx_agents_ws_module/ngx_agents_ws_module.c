@@ -353,12 +353,19 @@ ngx_agents_ws_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_msec_value(conf->ping, prev->ping, VMOPS_WS_PING_S * 1000);
 
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname) {
+
+        /* an "if": it is served by the handler of the location around it */
+        conf->enabled = prev->enabled;
+    }
+
     if (!conf->enabled) {
         return NGX_CONF_OK;
     }
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_agents_ws_module);
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     if (mcf->redis.addrs == NULL || mcf->keys == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,

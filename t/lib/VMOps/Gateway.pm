@@ -43,8 +43,8 @@ my %FIELDS = (
     token   => [qw(token_id role name expires_at subject)],
 );
 
-# workers, tls, directives (of the location), http (more of the http block),
-# main (more of the main block)
+# workers, tls, directives (of the location), server, http, events and main (more
+# of these blocks)
 sub start {
     my ($class, %opt) = @_;
     my $dir = tempdir('vmops-gateway-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
@@ -122,7 +122,7 @@ pid $dir/nginx.pid;
 error_log $dir/error.log info;
 load_module @{[ module() ]};
 @{[ $opt->{main} // '' ]}
-events { worker_connections 4096; }
+events { worker_connections 4096; @{[ $opt->{events} // '' ]} }
 http {
     access_log $dir/access.log;
     client_body_temp_path $dir/body;
@@ -143,6 +143,7 @@ http {
             @{[ $opt->{directives} // '' ]}
         }
         location / { return 404; }
+        @{[ $opt->{server} // '' ]}
     }
 }
 END
