@@ -53,6 +53,15 @@ ngx_agents_ws_accept(ngx_http_request_t *r, ngx_str_t *key)
         return NGX_ERROR;
     }
 
+    /*
+     * Bytes that nginx has noted already (accept_mutex) are not a request's: an
+     * event that is posted runs in front of ours.  We look for them ourselves.
+     */
+
+    if (r->connection->read->posted) {
+        ngx_delete_posted_event(r->connection->read);
+    }
+
     ngx_post_event(&s->hello->takeover, &ngx_posted_events);
 
     r->keepalive = 1;
