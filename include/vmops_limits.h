@@ -233,6 +233,8 @@
                                                  be entries is good for it */
 #define VMOPS_AUDIT_KEEP_MS           10000   /* no drop after such a word */
 #define VMOPS_AUDIT_ENTRY_MAX         4096
+#define VMOPS_AUDIT_VALUE_MAX         512     /* of an entry: a longer one is
+                                                 cut */
 #define VMOPS_AUDIT_METHOD_MAX        32      /* of a legacy request */
 #define VMOPS_AUDIT_PATH_MAX          512     /* in JSON perhaps 6 times that */
 #define VMOPS_AUDIT_SEAL_ENTRIES      100     /* under one seal */

@@ -248,13 +248,18 @@ local function json_string(s)
 end
 
 -- a JSON object of strings, in this order, without the empty ones; the names
--- are plain
+-- are plain.  A long value is told by its beginning: an entry that is too long
+-- would never be sealed.
 local function json_object(list)
     local parts, n = {}, 0
     for i = 1, #list, 2 do
-        if list[i + 1] ~= '' then
+        local value = list[i + 1]
+        if #value > LIMIT.AUDIT_VALUE_MAX then
+            value = string.sub(value, 1, LIMIT.AUDIT_VALUE_MAX) .. '…'
+        end
+        if value ~= '' then
             n = n + 1
-            parts[n] = '"' .. list[i] .. '":' .. json_string(list[i + 1])
+            parts[n] = '"' .. list[i] .. '":' .. json_string(value)
         end
     end
     return '{' .. table.concat(parts, ',') .. '}'
