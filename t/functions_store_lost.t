@@ -126,5 +126,11 @@ is_deeply recover($lost, action => 'stop'), ['OK', 0], 'it is not made twice';
 is $f->command($lost)->{action}, 'start', 'nor changed';
 is recover(uuid(), status => 'succeeded')->[0], 'bad_request',
     'a payload tells no status';
+my $whole = $f->snapshot;
+for my $name (qw(iat seq timeout_s)) {
+    is recover(uuid(), $name => $_)->[0], 'bad_request', qq($name "$_")
+        for '', 'x', -1, '1e999', 'nan', '0x10', '1' x 16;
+}
+is_deeply $f->snapshot, $whole, 'and nothing of it is left behind';
 
 done_testing;

@@ -197,10 +197,16 @@ function F.recover(t, a)
     if not settings(list, RECOVERED) then
         return { 'bad_request' }
     end
+    local command = mapped(list)
+    if not whole(command.iat) or not whole(command.seq)
+       or not whole(command.timeout_s)
+    then
+        return { 'bad_request' }
+    end
     if redis.call('EXISTS', key) == 1 then
         return { 'OK', '0' }
     end
-    local ms, command = now(), mapped(list)
+    local ms = now()
     local event = Events.command(t, ms, a.command_id, 'status', 'delivered',
                                  nil, {
         'command.recovered', 'agent:' .. a.agent_id,
