@@ -88,7 +88,9 @@
 #define VMOPS_SECRET_CIPHERTEXT_MAX   (VMOPS_SECRET_PLAINTEXT_MAX + 16)
 #define VMOPS_SECRET_CIPHERTEXT_MIN   (VMOPS_SECRET_PAD + 16)
 #define VMOPS_SECRET_OLD_KEPT_S       86400   /* old ciphertext, rotated */
+#define VMOPS_SECRET_OLD_MAX          16      /* of one, those not expired */
 #define VMOPS_SECRETS_PER_TENANT      10000
+#define VMOPS_BINDINGS_PER_SECRET     1000
 
 /* pairing, identity, RFC 9421 (docs/protocol.md) */
 

@@ -62,11 +62,17 @@ function F.binding_set(t, a)
         return { 'invalid_params', '/secret_ref family' }
     end
     local name = Binding.name(a.scope_type, a.scope_id, a.family)
+    local bound = K.bindings(t, ref)
+    if redis.call('SISMEMBER', bound, name) == 0
+       and redis.call('SCARD', bound) >= LIMIT.BINDINGS_PER_SECRET
+    then
+        return { 'conflict' }
+    end
     Binding.drop(t, name)
     redis.call('HSET', K.binding(t, name), 'scope_type', a.scope_type,
                'scope_id', a.scope_id, 'family', a.family,
                'secret_ref', ref, 'mac', a.mac)
-    redis.call('SADD', K.bindings(t, ref), name)
+    redis.call('SADD', bound, name)
     Events.audit(t, now(), 'binding.set', a.actor, name,
                  { 'secret_ref', ref })
     return { 'OK', redis.call('HGETALL', K.binding(t, name)) }

@@ -191,10 +191,19 @@ function F.command_get(t, a)
              redis.call('LRANGE', K.log(t, a.command_id), 0, -1) }
 end
 
-local function wanted(a, command)
-    return (a.status == '' or a.status == command.status)
-        and (a.vm_uuid == '' or a.vm_uuid == command.vm_uuid)
-        and (a.agent_id == '' or a.agent_id == command.agent_id)
+-- Is it one that is asked for, or may it become one because it is overdue?  A
+-- record may be large: of others no more is read than this takes.
+local function maybe(t, ms, a, id)
+    local status, vm_uuid, agent_id = fields(K.command(t, id), 'status',
+                                             'vm_uuid', 'agent_id')
+    if a.vm_uuid ~= '' and a.vm_uuid ~= vm_uuid
+       or a.agent_id ~= '' and a.agent_id ~= agent_id
+    then
+        return false
+    end
+    return a.status == '' or a.status == status
+        or not FINAL[status]
+           and num(redis.call('ZSCORE', K.deadlines(t), id) or '') <= ms
 end
 
 -- Newest first.  A page ends early where a filter finds little or the records
@@ -216,8 +225,8 @@ function F.command_list(t, a)
         if i > LIMIT.SCAN_MAX or #items == most or size > LIMIT.PAGE_BYTES then
             return { 'OK', items, ids[i - 1] }
         end
-        local command = Command.current(t, ms, id)
-        if command and wanted(a, command) then
+        local command = maybe(t, ms, a, id) and Command.current(t, ms, id)
+        if command and (a.status == '' or a.status == command.status) then
             items[#items + 1] = flat(command)
             size = size + bytes(items[#items])
         end

@@ -53,7 +53,7 @@ local K = {
     --- tenants/{<t>}/secrets_ciphertext/<ref> | hash | secret | yes | kind, label, `via`, current version, key_id, agent_id, size
     secret = function(t, ref) return t .. '/secrets_ciphertext/' .. ref end,
 
-    --- tenants/{<t>}/secrets_ciphertext/<ref>/<version> | hash | secret_add, secret_rotate | no | ciphertext, alg, key_id, nonce, aad_meta, created_ms; the version before the current one expires in 24 h
+    --- tenants/{<t>}/secrets_ciphertext/<ref>/<version> | hash | secret_add, secret_rotate | no | ciphertext, alg, key_id, nonce, aad_meta, created_ms; of those before the current one the last 16 are kept, for 24 h
     version = function(t, ref, version)
         return t .. '/secrets_ciphertext/' .. ref .. '/' .. version
     end,

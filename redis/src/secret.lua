@@ -116,6 +116,8 @@ function F.secret_rotate(t, a)
     store(t, a, ref, a.version, secret.kind)
     redis.call('PEXPIRE', K.version(t, ref, secret.version),
                LIMIT.SECRET_OLD_KEPT_S * 1000)
+    redis.call('DEL', K.version(t, ref, text(num(secret.version)
+                                             - LIMIT.SECRET_OLD_MAX)))
     put(K.secret(t, ref), {
         'version', a.version, 'alg', a.alg, 'key_id', a.key_id,
         'size', a.size, 'rotated_at', text(ms), 'rotation_requested', '',
@@ -172,11 +174,9 @@ function F.secret_delete(t, a)
     for _, name in ipairs(bound) do
         redis.call('DEL', K.binding(t, name))
     end
-    -- older versions go in the order they came: the first gap ends them
-    for version = num(secret.version), 1, -1 do
-        if redis.call('DEL', K.version(t, ref, text(version))) == 0 then
-            break
-        end
+    local version = num(secret.version)
+    for old = version, version - LIMIT.SECRET_OLD_MAX, -1 do
+        redis.call('DEL', K.version(t, ref, text(old)))
     end
     redis.call('DEL', K.secret(t, ref), K.bindings(t, ref))
     redis.call('ZREM', K.secrets(t), ref)
