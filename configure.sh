@@ -14,7 +14,8 @@ Checks the dependencies and writes build/config.mk; then `make` builds.
 
   --install         installs what is missing with apt-get (root or sudo)
   --with-nginx=SRC  builds nginx and the modules from a source tree of nginx,
-                    instead of the installed nginx and its nginx-dev package
+                    (an absolute path), instead of the installed nginx and its
+                    nginx-dev package
   TARGET            demo, test, bench, fuzz, check-asan, check-tsan or
                     check-valgrind: installs what is missing, also what only
                     this target needs, configures, builds, and runs

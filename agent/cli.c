@@ -374,7 +374,8 @@ cli_confirm(const char *question, const char *option)
 
     if (rc == PLAT_ENOTTY) {
         return cli_fail(EXIT_NOT_CONFIRMED, "not_confirmed",
-                        "There is nobody to ask here: %s would say yes.",
+                        "There is nobody to ask here: use a terminal, or %s "
+                        "to say yes.",
                         option);
     }
 
@@ -449,7 +450,8 @@ open_home(cli_agent_t *a, cli_open_t how)
         }
         if (change_lock(a) != 0) {
             return cli_fail(EXIT_RUNNING, "busy",
-                            "Another command is changing this home.");
+                            "Another command is changing this home: try "
+                            "again when it has ended.");
         }
     }
 

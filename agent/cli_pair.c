@@ -38,7 +38,8 @@ not_running(cli_t *cli)
     return rc == 0 ? EXIT_OK
            : rc == PLAT_EBUSY
              ? cli_fail(EXIT_RUNNING, "already_running",
-                        "The agent is running: stop it first.")
+                        "The agent is running: stop it first. vmops-agent "
+                        "--json status names its pid.")
              : cli_storage_fail(&cli->home);
 }
 

@@ -403,6 +403,11 @@ platform_revoke(const options_t *o)
 
     redisFree(c);
 
+    if (rc != 0) {
+        fputs("Nothing was revoked: GET /api/v1/admin/tokens lists the "
+              "names.\n", stderr);
+    }
+
     return rc;
 }
 
