@@ -6,7 +6,7 @@
 --   --- key | type | who writes | inspect (yes, no) | what
 
 local K = {
-    --- tenants/{<t>} | hash | tenant, submit, finish, purge | yes | name, cohort, status (`active`, `suspended`, `deleting`), own flags, license lease, counters (`open`, `agents`); of one that is deleting: `deleted_by`, `deleted_at`, and how far its keys are gone (`purge_…`); of the audit: `audit` (the last number given out), `sealed` and `sealed_at` (how far it is sealed: number, stream id), `trimmed` (the last number that left the stream), `trim_to` and `trim_said` (the next one that may, once the entry that says so is sealed), `witnessed` (the last seal of an agent that was not found)
+    --- tenants/{<t>} | hash | tenant, submit, finish, purge | yes | name, cohort, status (`active`, `suspended`, `deleting`), own flags, license lease, `legacy_read_until`, counters (`open`, `agents`), `active_at` (the last submission); of one that is deleting: `deleted_by`, `deleted_at`, and how far its keys are gone (`purge_…`); of the audit: `audit` (the last number given out), `sealed` and `sealed_at` (how far it is sealed: number, stream id), `trimmed` (the last number that left the stream), `trim_to` and `trim_said` (the next one that may, once the entry that says so is sealed), `witnessed` (the last seal of an agent that was not found)
 
     --- tenants/{<t>}/agents | zset | register | yes | ids, score 0
     agents = function(t) return t .. '/agents' end,
