@@ -98,7 +98,7 @@ ngx_agents_ws_order(ngx_agents_ws_session_t *s, const vmops_msg_result_t *m,
         || vmops_cmd_parse(cmd, &w->arena, m->cmd.payload) != 0
         || !vmops_uuid_eq(&cmd->id, &m->id))
     {
-        ngx_log_error(NGX_LOG_WARN, s->connection->log, 0,
+        ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
                       "agent sent a result with an order that does not hold, "
                       "tenant \"%V\"", &s->tenant->sn.str);
         return NGX_DECLINED;

@@ -127,4 +127,6 @@ is $other->receive('result.ok')->{id}, $theirs->{id}, 'another agent\'s order';
 is $g->admin('EXISTS', $g->key('agent_commands', $theirs->{id})), 0,
     'is not its own';
 
+unlike $g->error_log, qr/\[(?:warn|error)\]/, 'an agent cannot fill the log';
+
 done_testing;
