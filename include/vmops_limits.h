@@ -131,7 +131,7 @@
 #define VMOPS_WS_READY_MS             5000
 #define VMOPS_WS_PRE_READY_FRAMES     2
 #define VMOPS_WS_PRE_READY_BYTES      1024    /* of one frame */
-#define VMOPS_WS_PRE_READY_PER_ADDR   20
+#define VMOPS_WS_PRE_READY_PER_ADDR   20      /* of IPv6: of a /64 */
 #define VMOPS_WS_PRE_READY_PER_WORKER 2000
 #define VMOPS_WS_CLOSE_MS             2000    /* our Close to the peer's */
 #define VMOPS_WS_HEADER_MAX           65536   /* all of a handshake answer */

@@ -333,12 +333,17 @@ ngx_agents_ws_takeover(ngx_event_t *ev)
 }
 
 
+/* of IPv6 the network: whoever has one of its /64 has all addresses in it */
+
 ngx_agents_ws_address_t *
 ngx_agents_ws_address(ngx_connection_t *c, ngx_uint_t create)
 {
     uint32_t                  hash;
     ngx_str_t                 key;
     ngx_str_node_t           *sn;
+#if (NGX_HAVE_INET6)
+    struct in6_addr          *in6;
+#endif
     ngx_agents_ws_worker_t   *w = ngx_agents_ws_worker;
     ngx_agents_ws_address_t  *address;
 
@@ -346,8 +351,17 @@ ngx_agents_ws_address(ngx_connection_t *c, ngx_uint_t create)
 
 #if (NGX_HAVE_INET6)
     case AF_INET6:
-        key.data = ((struct sockaddr_in6 *) c->sockaddr)->sin6_addr.s6_addr;
-        key.len = 16;
+        in6 = &((struct sockaddr_in6 *) c->sockaddr)->sin6_addr;
+
+        if (IN6_IS_ADDR_V4MAPPED(in6)) {
+            key.data = &in6->s6_addr[12];
+            key.len = 4;
+
+        } else {
+            key.data = in6->s6_addr;
+            key.len = 8;
+        }
+
         break;
 #endif
 
