@@ -115,6 +115,10 @@ is_deeply { %$record, ev0 => undef }, { (map { $_ => $payload{$_} }
     created_at => $payload{iat}, ev0 => undef }, 'as it was sent';
 is $f->admin('HGET', $f->key, 'open'), $open + 1, 'it counts as open';
 is_deeply $f->take->[2], [], 'and is not sent again';
+my $next = $f->submitted;
+is_deeply [map { hash($_->[0])->{command_id} } @{ $f->take->[2] }], [$next],
+    'nor is its number given to another one, which would not be sent at all';
+$f->finish($next);
 is $f->admin('ZSCORE', $f->key('deadlines'), $lost), $payload{iat} + 61_500,
     'its deadline is the one it had';
 my ($events) = $f->ok_call(events_read => { limit => 200 });
@@ -131,6 +135,9 @@ for my $name (qw(iat seq timeout_s)) {
     is recover(uuid(), $name => $_)->[0], 'bad_request', qq($name "$_")
         for '', 'x', -1, '1e999', 'nan', '0x10', '1' x 16;
 }
-is_deeply $f->snapshot, $whole, 'and nothing of it is left behind';
+is_deeply $f->call(recover => { agent_id => uuid(), command_id => uuid(),
+                                field_value => [%payload] }), ['OK', 0],
+    'nor for an agent that is not known';
+is_deeply $f->snapshot, $whole, 'and nothing of them is left behind';
 
 done_testing;

@@ -203,7 +203,9 @@ function F.recover(t, a)
     then
         return { 'bad_request' }
     end
-    if redis.call('EXISTS', key) == 1 then
+    local agent = K.agent(t, a.agent_id)
+    local known, last = fields(agent, 'agent_id', 'last_seq')
+    if known == '' or redis.call('EXISTS', key) == 1 then
         return { 'OK', '0' }
     end
     local ms = now()
@@ -221,6 +223,9 @@ function F.recover(t, a)
     redis.call('ZADD', K.commands(t), command.iat, a.command_id)
     redis.call('HINCRBY', t, 'open', 1)
     redis.call('ZADD', K.queue(t, a.agent_id), command.seq, a.command_id)
+    -- its number is not given out again
+    redis.call('HSET', agent, 'last_seq',
+               text(math.max(num(last), num(command.seq))))
     Command.set_due(t, a.command_id, {
         status = 'delivered', created_at = command.iat,
         timeout_s = command.timeout_s,
