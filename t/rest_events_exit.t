@@ -28,7 +28,9 @@ is_deeply [map { $_->{data}{status} } @last], [('delivered') x 4],
 my $start = now;
 $s->reload;
 for my $stream (@streams) {
-    is $stream->next(3), undef, 'a stream ends';
+    # the tenant's may have told that the agent's socket is closed as well
+    my @events = $stream->until('none', 3);
+    is_deeply [grep { $_->{event} ne 'agent' } @events], [], 'a stream ends';
     is $stream->end, 'clean', 'by a last chunk';
 }
 cmp_ok now - $start, '<', 3, 'soon';
