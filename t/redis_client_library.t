@@ -40,4 +40,16 @@ for my $want ('1.999', '2.0') {
     ok(!$t->fields('/stat')->{ready}, 'not ready');
 }
 
+# whoever can load a library can have it say what it likes, not in the log
+
+is($t->redis('FUNCTION', 'LOAD', 'REPLACE', <<'EOT'), 'vmops_1', 'another one');
+#!lua name=vmops_1
+redis.register_function{function_name='vmops_version', flags={'no-writes'},
+    callback=function() return {'OK', '1.0\n2026/01/01 [emerg] x'} end}
+EOT
+$t->reload($options, 'redis_test_library 1.0;');
+ok($t->wait_for(5, sub { $t->log =~ /too old: unknown version/ }),
+   'what is no version is not told');
+unlike($t->log, qr/\[emerg\]/, 'nor written as a line');
+
 $t->done;

@@ -180,7 +180,11 @@ vmops_redis_library_done(void *data, redisReply *reply)
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2) {
         version = reply->element[1];
 
-        if (version->type == REDIS_REPLY_STRING) {
+        /* it is logged: whoever wrote it wrote a number */
+
+        if (version->type == REDIS_REPLY_STRING
+            && version->len == strspn(version->str, "0123456789."))
+        {
             has.data = (u_char *) version->str;
             has.len = version->len;
         }
