@@ -85,6 +85,7 @@ typedef struct {
 typedef struct {
     ngx_agents_ws_session_t    *session;
     ngx_event_t                 takeover;
+    ngx_http_connection_t      *http;      /* has it when the request is over */
     ngx_agents_ws_address_t    *address;
     ngx_uint_t                  frames;
     ngx_msec_t                  asked;     /* when "hello" went out */

@@ -26,6 +26,7 @@ static ngx_buf_t *ngx_agents_ws_hello_frame(ngx_http_request_t *r,
 static ngx_int_t ngx_agents_ws_hold(ngx_http_request_t *r,
     ngx_agents_ws_session_t *s);
 static void ngx_agents_ws_takeover(ngx_event_t *ev);
+static void ngx_agents_ws_unfinished(ngx_agents_ws_session_t *s);
 
 
 ngx_int_t
@@ -140,6 +141,7 @@ ngx_agents_ws_hello_create(ngx_http_request_t *r, ngx_agents_ws_session_t *s)
     hello->auth.host = vmops_span(hello->host, host->len);
 
     hello->session = s;
+    hello->http = r->http_connection;
     hello->takeover.handler = ngx_agents_ws_takeover;
     hello->takeover.data = s->connection;
     hello->takeover.log = s->connection->log;
@@ -317,6 +319,11 @@ ngx_agents_ws_takeover(ngx_event_t *ev)
                 ((u_char *) ev - offsetof(ngx_agents_ws_hello_t, takeover));
     s = hello->session;
 
+    if (c->data != hello->http) {
+        ngx_agents_ws_unfinished(s);
+        return;
+    }
+
     if (c->read->timer_set) {
         ngx_del_timer(c->read);
     }
@@ -330,6 +337,28 @@ ngx_agents_ws_takeover(ngx_event_t *ev)
     c->log->action = "serving an agent";
 
     ngx_agents_ws_start(s);
+}
+
+
+/*
+ * The request goes on after its answer: it is mirrored, or what another module
+ * does for it is not done.  At its end it has the connection, and closes it.
+ */
+
+static void
+ngx_agents_ws_unfinished(ngx_agents_ws_session_t *s)
+{
+    ngx_connection_t    *c = s->connection;
+    ngx_http_request_t  *r = c->data;
+
+    ngx_log_error(NGX_LOG_ERR, c->log, 0,
+                  "\"agents_ws\" needs a request that ends with its answer: "
+                  "is there a \"mirror\"?");
+
+    r->main->keepalive = 0;
+
+    s->cleanup->handler = NULL;
+    ngx_agents_ws_cleanup(s);
 }
 
 

@@ -28,7 +28,6 @@ typedef enum {
     NGX_AGENTS_WS_BAD_KEY,
     NGX_AGENTS_WS_BAD_PROTOCOL,
     NGX_AGENTS_WS_BAD_HOST,
-    NGX_AGENTS_WS_NOT_ALONE,
     NGX_AGENTS_WS_NO_STORE,
     NGX_AGENTS_WS_BUSY_ADDRESS,
     NGX_AGENTS_WS_BUSY_WORKER,
@@ -74,8 +73,6 @@ static const ngx_agents_ws_refusal_t  ngx_agents_ws_refusals[] = {
     { VMOPS_PROBLEM_invalid_header, 0, NULL, NULL, "Sec-WebSocket-Key" },
     { VMOPS_PROBLEM_invalid_header, 0, NULL, NULL, "Sec-WebSocket-Protocol" },
     { VMOPS_PROBLEM_invalid_header, 0, NULL, NULL, "Host" },
-    { VMOPS_PROBLEM_internal_error, 0, NULL, NULL,
-      "something else works on the request" },
     { VMOPS_PROBLEM_store_unavailable, 0, "Retry-After", "1", "no store" },
     { VMOPS_PROBLEM_rate_limited, 0, "Retry-After", "5",
       "too many sockets of this address are not ready" },
@@ -151,16 +148,6 @@ ngx_agents_ws_judge(ngx_http_request_t *r, ngx_agents_ws_headers_t *h)
         || r->headers_in.host->value.len > VMOPS_HOST_HEADER_MAX)
     {
         return NGX_AGENTS_WS_BAD_HOST;
-    }
-
-    if (r->count != 1) {
-
-        /* its end would take the connection back */
-
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "\"agents_ws\" works without \"mirror\" only");
-
-        return NGX_AGENTS_WS_NOT_ALONE;
     }
 
     if (w == NULL || ngx_exiting || ngx_terminate
