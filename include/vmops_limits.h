@@ -96,6 +96,7 @@
 
 #define VMOPS_PAIRING_S               600
 #define VMOPS_PAIRING_TRIES           5
+#define VMOPS_PAIRINGS_WAITING        1000    /* of a tenant, of 2^20 codes */
 #define VMOPS_PAIRING_FAILED_PER_MIN  10      /* per address */
 #define VMOPS_HTTPSIG_WINDOW_S        300     /* created, both directions */
 #define VMOPS_HTTPSIG_NONCE_S         601

@@ -1,14 +1,13 @@
-# No single call grows with what a tenant has piled up: the versions of a secret
-# and its bindings have an end, and a list reads no more of the commands that it
-# does not show than it needs to know that.
+# No single call grows with what a tenant has piled up: pairings that wait, the
+# versions of a secret and its bindings have an end, and a list reads no more of
+# the commands that it does not show than it needs to know that.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Test::More;
-
+use VMOps;
 use VMOps::Functions;
 
 my $f = VMOps::Functions->new;
@@ -72,6 +71,28 @@ is $f->call(secret_delete => { actor => 'token:1', secret_id => $bound,
 is_deeply [map { m{bindings/(bot.*)} ? $1 : () }
            @{ $f->admin('KEYS', $f->key('secret_bindings', '*')) }], [],
     'with all its bindings';
+
+# codes that nobody uses: their selectors are of all tenants
+my $WAITING = 1000;
+sub pairing {
+    my $id = uuid();
+    my $reply = $f->call(pairing_create => {
+        actor => 'token:1', pairing_id => $id, code_hmac => 'right',
+        selector => 'ABCD', subject => 'owner', ttl_ms => $_[0] // 600_000 });
+    return $reply->[0] eq 'OK' ? $id : $reply->[0];
+}
+my @waiting = map { pairing() } 1 .. $WAITING;
+is_deeply [grep { !/-/ } @waiting], [], 'as many pairings as may wait';
+is pairing(), 'conflict', 'and not one more';
+$f->ok_call(pairing_delete => { actor => 'token:1',
+                                pairing_id => $waiting[0] });
+like my $burned = pairing(), qr/-/, 'one is deleted: one more';
+is pairing(), 'conflict', 'and not two';
+$f->call(register => { pairing_id => $burned, code_hmac => 'wrong' })
+    for 1 .. 5;
+like pairing(1), qr/-/, 'one is burned: one more';
+wait_for { pairing() =~ /-/ } 10, 'one has expired: one more';
+is pairing(), 'conflict', 'and not two';
 
 # whole records that a call of a list reads
 sub reads {

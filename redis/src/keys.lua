@@ -32,6 +32,9 @@ local K = {
     --- tenants/{<t>}/gateways/<incarnation> | set | session_ready, session_gone, sweep | yes | ids of the agents it holds
     gateway = function(t, inc) return t .. '/gateways/' .. inc end,
 
+    --- tenants/{<t>}/pairings | zset | pairing, register | no | ids of those that wait, by when they expire
+    pairings = function(t) return t .. '/pairings' end,
+
     --- tenants/{<t>}/pairings/<id> | hash, expiring | pairing, register | no | HMAC of the code, tries, status, creator
     pairing = function(t, id) return t .. '/pairings/' .. id end,
 

@@ -26,6 +26,7 @@ local function wrong(t, ms, id)
     local tries = redis.call('HINCRBY', key, 'tries', 1)
     if tries >= LIMIT.PAIRING_TRIES then
         redis.call('HSET', key, 'status', 'burned')
+        redis.call('ZREM', K.pairings(t), id)
         Events.audit(t, ms, 'pairing.burned', 'pairing:' .. id, id)
     end
 end
@@ -51,7 +52,14 @@ function F.pairing_create(t, a)
     if code then
         return { code }
     end
+    -- a selector is short, and all tenants have theirs of the same ones
+    local waiting = K.pairings(t)
+    redis.call('ZREMRANGEBYSCORE', waiting, '-inf', text(ms))
+    if redis.call('ZCARD', waiting) >= LIMIT.PAIRINGS_WAITING then
+        return { 'conflict' }
+    end
     local key, ttl = K.pairing(t, a.pairing_id), num(a.ttl_ms)
+    redis.call('ZADD', waiting, text(ms + ttl), a.pairing_id)
     put(key, {
         'pairing_id', a.pairing_id, 'code_hmac', a.code_hmac,
         'selector', a.selector, 'name', a.name,
@@ -81,6 +89,7 @@ function F.pairing_delete(t, a)
     if redis.call('DEL', key) == 0 then
         return { 'not_found' }
     end
+    redis.call('ZREM', K.pairings(t), a.pairing_id)
     Events.audit(t, now(), 'pairing.deleted', a.actor, a.pairing_id)
     return { 'OK', selector }
 end
@@ -156,6 +165,7 @@ function F.register(t, a)
     redis.call('ZADD', K.agents(t), 0, a.agent_id)
     redis.call('HSET', K.pairing(t, a.pairing_id), 'status', 'used',
                'agent_id', a.agent_id)
+    redis.call('ZREM', K.pairings(t), a.pairing_id)
     Events.audit(t, ms, 'pairing.used', 'agent:' .. a.agent_id, a.pairing_id,
                  { 'agent_id', a.agent_id })
     Events.audit(t, ms, before and 'agent.repaired' or 'agent.registered',
