@@ -100,6 +100,8 @@
 #define VMOPS_PAIRING_FAILED_PER_MIN  10      /* per address */
 #define VMOPS_HTTPSIG_WINDOW_S        300     /* created, both directions */
 #define VMOPS_HTTPSIG_NONCE_S         601
+#define VMOPS_SEQ_AHEAD_MAX           1000000000  /* of the store's last: what
+                                                 one from a backup may lack */
 #define VMOPS_EPOCH_TAKEOVERS         3
 #define VMOPS_EPOCH_TAKEOVER_S        600
 #define VMOPS_EPOCH_TAKEOVER_PING_MS  2000    /* the displaced must answer */

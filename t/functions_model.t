@@ -184,7 +184,7 @@ my %call = (
             epoch => odd(one(field('agents', $id, 'epoch'),
                              (field('agents', $id, 'epoch_pending')) x 3), 0.02),
             last_seq => odd(one($seq, field('agents', $id, 'drained') || 0,
-                max(0, ($seq || 0) - 2), ($seq || 0) + 2), 0.01) =~ s/^9+$/7/r,
+                max(0, ($seq || 0) - 2), ($seq || 0) + 2), 0.01),
             version => '1', platform => 'l', live => live()) },
     session_displaced => sub { (agent_id => known('agent'),
         session => known('session')) },

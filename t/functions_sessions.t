@@ -82,6 +82,9 @@ is_deeply [$f->ok_call(session_ready => { %ready, incarnation => 'gw3',
     'again under another incarnation: nobody is displaced';
 is agent()->{gateway}, 'gw3', 'the new incarnation';
 is agent()->{last_seq}, 7, 'last_seq never falls';
+is $f->call(session_ready => { %ready, last_seq => '9' x 15 })->[0], 'stale',
+    'a number that nobody gave out is no agent that can be believed';
+is agent()->{last_seq}, 7, 'and none follows it';
 is $f->call(session_ready => { %ready, session => $first })->[0], 'stale',
     'another session with the same epoch is stale';
 is $f->call(session_ready => { %ready, session => $first,

@@ -146,9 +146,12 @@ function F.session_ready(t, a)
     if barred then
         return { barred }
     end
-    -- the current epoch is the one that made this session, and no other
+    -- The current epoch is the one that made this session, and no other.  Nobody
+    -- has seen a number far beyond all that there were: it would be the last one,
+    -- under new keys, too.
     local again = agent.session == a.session
     if epoch < num(agent.epoch)
+       or last > num(agent.last_seq) + LIMIT.SEQ_AHEAD_MAX
        or epoch == num(agent.epoch) and not again and agent.session ~= ''
     then
         return { 'stale' }
