@@ -258,7 +258,7 @@
 #define VMOPS_OPEN_RETRY_MS           1000    /* too many open: try then */
 #define VMOPS_PAIRING_KEPT_S          3600    /* after it expired */
 #define VMOPS_PLATFORM_AUDIT_MAX      10000
-#define VMOPS_PAGE_BYTES              4194304 /* a longer page ends early */
+#define VMOPS_PAGE_BYTES              1048576 /* a longer page ends early */
 #define VMOPS_SCAN_MAX                1000    /* looked at for one page */
 #define VMOPS_TRIM_MAX                4       /* old commands per call */
 
