@@ -138,6 +138,8 @@ end($pid);
 done_testing;
 
 sub start {
+    # the one before may have tried again until it ended
+    close $listen->accept while IO::Select->new($listen)->can_read(0);
     unlink $agent->output;
     return VMOps::Process::spawn([VMOps::Agent::binary(), '--home',
                                   $agent->home, 'run', '--foreground'],
@@ -150,7 +152,9 @@ sub end { VMOps::Process::stop($_[0], 'TERM', 15) }
 sub request {
     my ($sock) = @_;
     my $text = '';
-    sysread $sock, $text, 4096, length $text until $text =~ /\r\n\r\n\z/;
+    until ($text =~ /\r\n\r\n\z/) {
+        sysread $sock, $text, 4096, length $text or die "no request: $text";
+    }
     return $text =~ /^Sec-WebSocket-Key: (\S+)\r$/m ? $1 : die "no key: $text";
 }
 
