@@ -619,6 +619,11 @@ ngx_vmops_redact_withhold(ngx_http_request_t *r, ngx_vmops_redact_ctx_t *ctx)
     r->buffered &= ~NGX_VMOPS_REDACT_BUFFERED;
 
     if (ctx->header) {
+
+        /* the caller is told of an error then, and closes the connection */
+
+        r->keepalive = 0;
+
         return ngx_http_filter_finalize_request(r,
                                                &ngx_vmops_redact_filter_module,
                                                NGX_HTTP_BAD_GATEWAY);

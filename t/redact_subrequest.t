@@ -59,6 +59,7 @@ $r = $s->rest(GET => '/ws/auth/pieces', { headers => { 'X-Who' => 'no' } });
 is $r->{status}, 403, 'which can refuse';
 $r = $s->rest(GET => '/ws/auth/html', { headers => { 'X-Who' => 'yes' } });
 is "$r->{status} $r->{json}{code}", '502 bad_gateway', 'or nothing is shown';
+is $r->{headers}{connection}, 'close', 'on a connection that ends with it';
 
 is $s->rest(GET => '/ws/part/one')->{status}, 200, 'it goes on';
 
