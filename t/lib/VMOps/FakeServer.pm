@@ -279,7 +279,8 @@ sub send_order { $_[0]->send_frame($_[0]->frame($_[1])) }
 
 sub wait_online {
     my ($self) = @_;
-    $self->until(sub { $self->{online} }, 'the agent to be ready');
+    # one whose first try failed waits before the next
+    $self->until(sub { $self->{online} }, 'the agent to be ready', 3 * SECONDS);
 }
 
 # the next message of a type about an id, taken out of what has come
