@@ -42,7 +42,13 @@ $t->agent->send({ t => 'log', id => $id, line => 'afterwards' });
 $t->agent->result($order);
 $t->agent->receive('result.ok', 20);
 
-my @whole = VMOps::Stream->new($s, $path, token => $t->token)->until('done');
+# by any worker: each has its own connection to the store
+my $all;
+wait_for {
+    $all = VMOps::Stream->new($s, $path, token => $t->token);
+    $all->status == 200;
+} 10, 'a new stream';
+my @whole = $all->until('done');
 for my $i (0 .. 3) {
     my @events = (@{ $seen[$i] }, $streams[$i]->until('done', 20));
     is_deeply [map { "$_->{id} $_->{event}" } @events],
