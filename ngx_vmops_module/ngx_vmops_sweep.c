@@ -27,8 +27,11 @@ typedef struct {
 } ngx_vmops_about_t;
 
 
+/* all of them are in a queue: a worker that is ended at once loses no memory */
+
 typedef struct {
     ngx_event_t              event;
+    ngx_queue_t              queue;
     ngx_vmops_function_e     fn;
     vmops_span_t             tenant;
     ngx_uint_t               nargs;
@@ -59,6 +62,7 @@ static ngx_rbtree_node_t  ngx_vmops_active_sentinel;
 static ngx_queue_t        ngx_vmops_active_queue;
 static ngx_uint_t         ngx_vmops_active_n;
 
+static ngx_queue_t        ngx_vmops_again_queue;
 static ngx_uint_t         ngx_vmops_again_n;
 
 
@@ -71,6 +75,8 @@ ngx_vmops_sweep_init(void)
                     ngx_str_rbtree_insert_value);
     ngx_queue_init(&ngx_vmops_active_queue);
     ngx_vmops_active_n = 0;
+
+    ngx_queue_init(&ngx_vmops_again_queue);
 
     ngx_vmops_purge_init();
 
@@ -373,6 +379,8 @@ ngx_vmops_again(ngx_vmops_function_e fn, vmops_span_t tenant,
     a->event.log = ngx_vmops_worker.log;
 
     ngx_add_timer(&a->event, VMOPS_REVOKE_AGAIN_MS);
+
+    ngx_queue_insert_tail(&ngx_vmops_again_queue, &a->queue);
     ngx_vmops_again_n++;
 }
 
@@ -408,6 +416,8 @@ ngx_vmops_again_done(void *data, redisReply *reply)
         return;
     }
 
+    ngx_queue_remove(&a->queue);
     ngx_vmops_again_n--;
+
     ngx_free(a);
 }
