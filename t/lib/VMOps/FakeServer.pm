@@ -279,8 +279,7 @@ sub send_order { $_[0]->send_frame($_[0]->frame($_[1])) }
 
 sub wait_online {
     my ($self) = @_;
-    # one whose first try failed waits before the next
-    $self->until(sub { $self->{online} }, 'the agent to be ready', 3 * SECONDS);
+    $self->until(sub { $self->{online} }, 'the agent to be ready');
 }
 
 # the next message of a type about an id, taken out of what has come
@@ -383,9 +382,26 @@ sub add_secret {
 
 sub start {
     my ($self) = @_;
+    $self->begin;
+    $self->{server}->wait_online;
+}
+
+# the same of one that may end instead: is it there?
+sub try_start {
+    my ($self) = @_;
+    my $server = $self->{server};
+    $self->begin;
+    $server->until(sub { $server->{online}
+                         || waitpid($self->{pid}, WNOHANG) == $self->{pid} },
+                   'the agent to be ready, or to end');
+    delete $self->{pid} if !$server->{online};
+    return $server->{online};
+}
+
+sub begin {
+    my ($self) = @_;
     $self->{pid} = spawn([VMOps::Agent::binary(), '--home', $self->{home},
                           'run', '--foreground'], $self->output);
-    $self->{server}->wait_online;
 }
 
 sub stop {
