@@ -126,10 +126,10 @@ sub session {
 sub start {
     my ($self, %opt) = @_;
     croak 'the agent runs already' if $self->{pid};
-    my $before = $self->session;
+    my $status = $opt{wait_status} // 'online';
+    my $before = $status eq 'online' ? $self->session : '';
     $self->{pid} = spawn($self->command('run', '--foreground'),
                          $self->output, env => $self->env);
-    my $status = $opt{wait_status} // 'online';
     wait_for { ($self->session || $before) ne $before } ONLINE_S,
         'a new session' if $status eq 'online';
     $self->wait_status($status) if $status;
