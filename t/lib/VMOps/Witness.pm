@@ -415,6 +415,13 @@ sub agree {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $data = { %{ $self->data }, %opt };
     my @found = $self->check($data);
+    if (@found && !$self->quiet) {
+        # an agent that came back just now tells once more what was confirmed
+        # just before
+        $self->settle;
+        $data = { %{ $self->data }, %opt };
+        @found = $self->check($data);
+    }
     my $n = keys %{ $data->{records} };
     Test::More::ok(!@found, "$name: 0 violations in $n commands")
         or Test::More::diag(join "\n", @found, $self->story($data));
