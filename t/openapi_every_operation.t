@@ -732,6 +732,8 @@ for my $id (sort keys %calls) {
 }
 $s->rest(PATCH => '/admin/tenants/acme', {
     token => $s->platform_token, json => { status => 'active' } });
+wait_for { ask($calls{heartbeat}, %{ $base{heartbeat} // {} })->{status} != 403 }
+    5, 'the end of the suspension, for an agent as well';
 
 # every principal has asked too much: the counters say so
 my $much = 10_000_000;
