@@ -6,8 +6,6 @@
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
-
 use VMOps;
 use VMOps::FakeServer;
 use VMOps::PVESim;
@@ -20,10 +18,7 @@ my $pve = VMOps::PVESim->start;
 VMOps->watch_log($agent->home);
 my $file = $ENV{VMOPS_TEST_CLOCKS} = $agent->home . '/clocks';
 $agent->pair;
-my $ref = $agent->add_secret(host => '127.0.0.1', port => $pve->port,
-                             user => $pve->token_id,
-                             secret => VMOps::slurp($pve->token_secret_file)
-                                       =~ s/\s+\z//r);
+my $ref = $agent->add_secret($pve);
 $ENV{VMOPS_AGENT} = VMOps::built('t/agent/vmops-agent-hooked');
 $agent->start;
 
@@ -41,7 +36,7 @@ for my $set (-HOUR, HOUR, 0) {
 
 is during(2000, sub { clocks(0, 30_000) })->{status}, 'succeeded',
     'half a minute of suspend';
-my $began = time;
+my $began = now;
 $pve->control('POST', 'faults', { path => '/status/start', method => 'POST',
                                   delay => 600_000 });
 my $order = order();
@@ -55,7 +50,7 @@ my $result = $server->result($order->{id});
 like join(' ', $result->{status}, $result->{error}{code}),
     qr/^(?:indeterminate timeout|failed connect_timeout)$/,
     'an hour, in the middle of a request';
-cmp_ok time - $began, '<', SOON, 'is not waited for once more';
+cmp_ok now - $began, '<', SOON, 'is not waited for once more';
 $server->until(sub { $server->{connections} > $connections
                      && $server->{online} }, 'it to come back');
 $pve->control('DELETE', 'faults');

@@ -112,9 +112,7 @@ sub write_to {
 sub write_db { write_to($db, @_) }
 
 sub secret {
-    return $agent->add_secret(host => '127.0.0.1', port => $pve->port,
-        user => $pve->token_id,
-        secret => VMOps::slurp($pve->token_secret_file) =~ s/\s+\z//r);
+    return $agent->add_secret($pve);
 }
 
 sub order {

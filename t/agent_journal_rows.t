@@ -43,10 +43,7 @@ my $agent = VMOps::FakeServer::Client->new($server);
 my $pve = VMOps::PVESim->start;
 VMOps->watch_log($agent->home);
 $agent->pair;
-my $ref = $agent->add_secret(host => '127.0.0.1', port => $pve->port,
-                             user => $pve->token_id,
-                             secret => VMOps::slurp($pve->token_secret_file)
-                                       =~ s/\s+\z//r);
+my $ref = $agent->add_secret($pve);
 $agent->start;
 
 # in the outbox, each one between two that are not damaged

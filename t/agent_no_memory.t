@@ -19,10 +19,7 @@ my $pve = VMOps::PVESim->start;
 $pve->control('PUT', 'settings', { auth_delay_ms => 0 });
 VMOps->watch_log($agent->home);
 $agent->pair;
-my $ref = $agent->add_secret(host => '127.0.0.1', port => $pve->port,
-                             user => $pve->token_id,
-                             secret => VMOps::slurp($pve->token_secret_file)
-                                       =~ s/\s+\z//r);
+my $ref = $agent->add_secret($pve);
 
 my $file = $agent->home . '/nomem';
 $ENV{VMOPS_AGENT} = VMOps::built('t/agent/vmops-agent-hooked');

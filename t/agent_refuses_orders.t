@@ -18,11 +18,8 @@ my $agent = VMOps::FakeServer::Client->new($server);
 my $pve = VMOps::PVESim->start;
 VMOps->watch_log($agent->home);
 
-my $secret = canary('Proxmox token',
-                    VMOps::slurp($pve->token_secret_file) =~ s/\s+\z//r);
 $agent->pair;
-my $ref = $agent->add_secret(host => '127.0.0.1', port => $pve->port,
-                             user => $pve->token_id, secret => $secret);
+my $ref = $agent->add_secret($pve);
 $agent->start;
 
 my $guest = VMOps::FakeServer::new_id();

@@ -12,7 +12,7 @@ use lib "$FindBin::Bin/lib";
 use IO::Select;
 use IO::Socket::UNIX;
 use Test::More;
-use Time::HiRes qw(time);
+use VMOps::Process qw(now);
 use VMOps::RedisClient;
 
 use constant { WINDOW => 8192, BATCH => 4096 };     # include/vmops_limits.h
@@ -26,7 +26,7 @@ my ($peer, $in) = (undef, '');
 # the next command: its bytes and its last word; nothing if none comes
 sub command {
     my ($s) = @_;
-    my $end = time + $s;
+    my $end = now + $s;
     for (;;) {
         my ($left, $at, $word) = $in =~ /^\*(\d+)\r\n/ ? ($1, $+[0]) : (-1, 0);
         while ($left > 0 && substr($in, $at) =~ /^\$(\d+)\r\n/
@@ -40,7 +40,7 @@ sub command {
             substr $in, 0, $at, '';
             return [$at, $word];
         }
-        my $wait = $end - time;
+        my $wait = $end - now;
         return if $wait <= 0 || !IO::Select->new($peer)->can_read($wait);
         sysread $peer, $in, 65536, length $in or die 'the client is gone';
     }

@@ -6,7 +6,7 @@ package VMOps::FakeServer;
 #
 #   my $server = VMOps::FakeServer->new;
 #   my $agent = VMOps::FakeServer::Client->new($server);
-#   $agent->pair; my $ref = $agent->add_secret(...); $agent->start;
+#   $agent->pair; my $ref = $agent->add_secret($pve); $agent->start;
 #   my $order = $server->order(service => 'proxmox', action => 'start', ...);
 #   $server->send_order($order);
 #   my $result = $server->result($order->{id});
@@ -372,12 +372,15 @@ sub pair {
                        'ABCD-EFGH-JKMN', '--name', 'test-pc', '--yes']);
 }
 
+# the token of a hypervisor (VMOps::PVESim), which no log may have
 sub add_secret {
-    my ($self, %opt) = @_;
+    my ($self, $pve) = @_;
+    my $secret = VMOps::canary('Proxmox token',
+                               VMOps::slurp($pve->token_secret_file) =~ s/\s+\z//r);
     return $self->cli(['secret', 'add', '--kind', 'proxmox_token', '--label',
-                       'pve1', '--host', $opt{host}, '--port', $opt{port},
-                       '--user', $opt{user}, '--accept-shown', '--stdin'],
-                      "$opt{secret}\n")->{secret_ref};
+                       'pve1', '--host', '127.0.0.1', '--port', $pve->port,
+                       '--user', $pve->token_id, '--accept-shown', '--stdin'],
+                      "$secret\n")->{secret_ref};
 }
 
 sub start {
