@@ -105,6 +105,17 @@ cli_fail(int exit, const char *code, const char *format, ...)
 }
 
 
+/* No memory, or no thread. */
+
+int
+cli_no_memory(void)
+{
+    return cli_fail(EXIT_INTERNAL, "internal",
+                    "This PC has too little memory left for the agent: close "
+                    "some programs, then try again.");
+}
+
+
 /* Whose files they are, or that they are everybody's, is the usual reason. */
 
 static int
@@ -200,7 +211,8 @@ cli_journal_fail(const home_t *home, int rc)
     if (rc != DB_DAMAGED && rc != JOURNAL_LOST) {
         return cli_fail(EXIT_INTERNAL, "db_error",
                         "The agent's database, state.db in %s, cannot be used "
-                        "now: there is no space, no right to, or no memory.",
+                        "now. Look whether the disk is full and whether the "
+                        "file is this user's, then try again.",
                         home->state);
     }
 
@@ -461,7 +473,7 @@ open_home(cli_agent_t *a, cli_open_t how)
 
     a->id = identity_new();
     if (a->id == NULL) {
-        return cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+        return cli_no_memory();
     }
 
     rc = how == CLI_ANY ? open_any_journal(a) : db_open(&a->db, a->home);
@@ -496,7 +508,7 @@ cli_agent_open(cli_agent_t *a, cli_t *cli, cli_open_t how)
 
     a->vault = vault_new(a->home, a->db, a->id);
     if (a->vault == NULL || net_init(&a->net, a->id, &a->settings) != 0) {
-        return cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+        return cli_no_memory();
     }
 
     return EXIT_OK;

@@ -91,6 +91,7 @@ int cli_dispatch(cli_t *cli, const cli_command_t *commands,
 /* Says what went wrong and returns the exit code. */
 int cli_fail(int exit, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+int cli_no_memory(void);
 int cli_identity_fail(const home_t *home, sealed_rc_t rc);
 int cli_config_fail(const home_t *home, const char *fault);
 int cli_storage_fail(const home_t *home);

@@ -335,7 +335,7 @@ verify_open(cli_t *cli, FILE *file)
 
     v = mem_new(sizeof(*v));
     if (v == NULL) {
-        return cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+        return cli_no_memory();
     }
 
     rc = cli_agent_open(&a, cli, CLI_READ);

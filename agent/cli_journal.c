@@ -102,7 +102,7 @@ follow(cli_agent_t *a)
     plat_waker_t  *waker = plat_waker_new();
 
     if (waker == NULL) {
-        return cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+        return cli_no_memory();
     }
 
     plat_watch_stop(waker);

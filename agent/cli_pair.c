@@ -327,7 +327,7 @@ pair(cli_agent_t *a, const options_t *o)
 
     rc = a->vault != NULL && reply != NULL
          ? register_agent(a, code, reply)
-         : cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+         : cli_no_memory();
 
     free(reply);
 

@@ -195,7 +195,7 @@ seal_and_store(cli_agent_t *a, vault_entry_t *e, const secret_kind_t *k,
     reply = malloc(sizeof(*reply));
 
     if (secret == NULL || sealed == NULL || reply == NULL) {
-        rc = cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+        rc = cli_no_memory();
 
     } else {
         rc = secret_form_read(k, o, secret, length);

@@ -49,7 +49,7 @@ agent_open(agent_t *a, const home_t *home)
     a->waker = plat_waker_new();
 
     if (a->id == NULL || a->waker == NULL) {
-        return cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+        return cli_no_memory();
     }
 
     if (settings_load(&a->settings, home, fault) != 0) {
@@ -130,7 +130,7 @@ agent_open_store(agent_t *a)
     a->vault = vault_new(a->home, a->db, a->id);
 
     return a->routes != NULL && a->channel != NULL && a->vault != NULL
-           ? EXIT_OK : cli_fail(EXIT_INTERNAL, "internal", "Out of memory.");
+           ? EXIT_OK : cli_no_memory();
 }
 
 
@@ -162,7 +162,7 @@ end_say(agent_t *a, session_end_t end)
 
     run_state_set(a->home, RUN_STOPPED, NULL);
 
-    return cli_fail(EXIT_INTERNAL, "internal", "Out of resources.");
+    return cli_no_memory();
 }
 
 

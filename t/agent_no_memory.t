@@ -79,7 +79,11 @@ for my $what (qw(recover resume)) {
         $server->send_order($order);
         $agent->wait_exit;
         refuse("$what $point $point");
-        $agent->start if !$agent->try_start;
+        if (!$agent->try_start) {
+            like VMOps::slurp($agent->output), qr/too little memory.*\(internal\)/,
+                "$what, $point: it ended, and said so";
+            $agent->start;
+        }
         my $result = $server->result($order->{id});
         like join(' ', $result->{status}, $result->{error}{code} // ()),
             $what eq 'recover' ? qr/^failed agent_restarted$/
