@@ -17,12 +17,8 @@ my $agent = VMOps::FakeServer::Client->new($server);
 my $pve = VMOps::PVESim->start;
 VMOps->watch_log($agent->home);
 $agent->pair;
-my $secret = canary('Proxmox token',
-                    VMOps::slurp($pve->token_secret_file) =~ s/\s+\z//r);
-my %endpoint = (host => '127.0.0.1', port => $pve->port,
-                user => $pve->token_id);
-my $ref = $agent->add_secret(%endpoint, secret => $secret);
-my $other = $agent->add_secret(%endpoint, secret => canary('another token'));
+my $ref = $agent->add_secret($pve);
+my $other = $agent->add_secret($pve, 'not-the-token-of-pve1');
 $agent->start;
 
 my %stored = map { $_ => { %{ $server->{secrets}{$_} } } } $ref, $other;

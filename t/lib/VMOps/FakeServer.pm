@@ -372,11 +372,12 @@ sub pair {
                        'ABCD-EFGH-JKMN', '--name', 'test-pc', '--yes']);
 }
 
-# the token of a hypervisor (VMOps::PVESim), which no log may have
+# A token for a hypervisor (VMOps::PVESim): the one it accepts, or another.
+# No log may have it.
 sub add_secret {
-    my ($self, $pve) = @_;
-    my $secret = VMOps::canary('Proxmox token',
-                               VMOps::slurp($pve->token_secret_file) =~ s/\s+\z//r);
+    my ($self, $pve, $other) = @_;
+    my $secret = VMOps::canary($other ? 'another token' : 'Proxmox token', $other
+        // VMOps::slurp($pve->token_secret_file) =~ s/\s+\z//r);
     return $self->cli(['secret', 'add', '--kind', 'proxmox_token', '--label',
                        'pve1', '--host', '127.0.0.1', '--port', $pve->port,
                        '--user', $pve->token_id, '--accept-shown', '--stdin'],
