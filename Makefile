@@ -242,7 +242,8 @@ demo-stop:
 # TESTS= names some of them only.  t/run-test runs one of them.
 
 TESTS ?= $(wildcard t/*.t) $(UNIT)
-PROVE := prove -e t/run-test --timer --failures
+PROVE := PERL5LIB=t/lib prove -e t/run-test --timer --failures \
+         --formatter VMOps::Failures
 JOBS  ?= 2
 
 export CMOCKA_MESSAGE_OUTPUT := TAP
