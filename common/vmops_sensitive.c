@@ -183,7 +183,7 @@ advance(vmops_span_t text, size_t n, uint8_t c)
 /*
  * `://`, a user, a colon, something, `@`.  A colon followed by digits up to a
  * slash is a port; in brackets it is an address.  A password may hold slashes
- * that nobody encoded.
+ * that nobody encoded, and a user's name an `@`, as Proxmox's all do.
  */
 
 enum {
@@ -213,8 +213,7 @@ url(uint8_t state, uint8_t c)
     case U_USER:
         return c == ':' ? U_PASS
                : c == '[' ? U_BRACKET
-               : ends_url(c) || c == '/' || c == '?' || c == '#' || c == '@'
-                 ? U_NONE
+               : ends_url(c) || c == '/' || c == '?' || c == '#' ? U_NONE
                : U_USER;
 
     case U_BRACKET:

@@ -73,7 +73,8 @@ texts(void **state UNUSED)
         "https://user:pass@host/", "postgres://u:p@h", "redis://:x@h",
         "amqp://u:pa/ss@h", "see http://a/ or http://u:p@b/", "://a:1@",
         "http://h:80,http://u:p@h", "a://b://c:d@e", "x:://u:p@h",
-        "http://[::1]:80/ http://u:p@[::1]/", "http://u:p:q@h", "ftp://u:@h"
+        "http://[::1]:80/ http://u:p@[::1]/", "http://u:p:q@h", "ftp://u:@h",
+        "https://root@pam:secret@pve:8006/", "https://a@b@c:1x@h"
     };
 
     static const char *const  open[] = {
@@ -83,7 +84,8 @@ texts(void **state UNUSED)
         "http://host?a:b@c", "http://host:80#a@b", "http://[fe80::1]:80/x@y",
         "http://[fe80::1]/x:y@z", "http://a b:c@d", "a@b:c", "12:30//x@y",
         "http://a: b@c", "ssh-ed25519 AAAA u@h", "passwords", "://", ":", "/",
-        "http://h:80/ x@y"
+        "http://h:80/ x@y", "https://u@h:8006/a@b", "ssh://git@h:owner/repo",
+        "https://u@h/a:b@c"
     };
 
     for (i = 0; i < COUNT(secret); i++) {
