@@ -8,10 +8,11 @@
 #include "agent.h"
 #include "redact.h"
 #include "vmops_json.h"
+#include "vmops_utf8.h"
 #include "vmops_banned.h"
 
 
-#define FORMS_MAX  16
+#define FORMS_MAX  17
 
 typedef struct {
     size_t     at;
@@ -140,28 +141,79 @@ form_url(redact_t *r, vmops_buf_t *b, vmops_span_t s, const char *digits,
 }
 
 
-static void
-form_json(redact_t *r, vmops_buf_t *b, vmops_span_t s, int slash)
+/* The UTF-16 units of valid UTF-8: of one character, at p; how many bytes. */
+
+static size_t
+units(uint16_t unit[2], size_t *n, const uint8_t *p)
 {
-    static const char  plain[] = "\b\t\n\f\r", letter[] = "btnfr";
+    size_t    bytes, i;
+    uint32_t  c;
+
+    bytes = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+
+    c = bytes == 1 ? p[0] : p[0] & (0x7fu >> bytes);
+    for (i = 1; i < bytes; i++) {
+        c = c << 6 | (p[i] & 0x3f);
+    }
+
+    if (c < 0x10000) {
+        unit[0] = (uint16_t) c;
+        *n = 1;
+
+    } else {
+        unit[0] = (uint16_t) (0xd7c0 + (c >> 10));
+        unit[1] = (uint16_t) (0xdc00 + (c & 0x3ff));
+        *n = 2;
+    }
+
+    return bytes;
+}
+
+
+static void
+escape(vmops_buf_t *b, uint16_t unit)
+{
     static const char  digits[] = "0123456789abcdef";
 
-    size_t       i, from = b->n;
+    int  shift;
+
+    vmops_buf_str(b, "\\u");
+    for (shift = 12; shift >= 0; shift -= 4) {
+        vmops_buf_u8(b, (uint8_t) digits[unit >> shift & 15]);
+    }
+}
+
+
+/* slash: `/` is escaped; ascii: what is not ASCII is, for valid UTF-8 */
+
+static void
+form_json(redact_t *r, vmops_buf_t *b, vmops_span_t s, int slash, int ascii)
+{
+    static const char  plain[] = "\b\t\n\f\r", letter[] = "btnfr";
+
+    size_t       i = 0, k, n, from = b->n;
     uint8_t      c;
+    uint16_t     unit[2];
     const char  *p;
 
-    for (i = 0; i < s.n; i++) {
+    while (i < s.n) {
         c = s.p[i];
         p = c != 0 ? strchr(plain, c) : NULL;
+
+        if (c >= 0x80 && ascii) {
+            i += units(unit, &n, s.p + i);
+            for (k = 0; k < n; k++) {
+                escape(b, unit[k]);
+            }
+            continue;
+        }
 
         if (p != NULL) {
             vmops_buf_u8(b, '\\');
             vmops_buf_u8(b, (uint8_t) letter[p - plain]);
 
         } else if (c < 0x20) {
-            vmops_buf_str(b, "\\u00");
-            vmops_buf_u8(b, (uint8_t) digits[c >> 4]);
-            vmops_buf_u8(b, (uint8_t) digits[c & 15]);
+            escape(b, c);
 
         } else {
             if (c == '"' || c == '\\' || (c == '/' && slash)) {
@@ -169,22 +221,33 @@ form_json(redact_t *r, vmops_buf_t *b, vmops_span_t s, int slash)
             }
             vmops_buf_u8(b, c);
         }
+
+        i++;
     }
 
     form_end(r, b, from);
 }
 
 
-/* UTF-16LE of ASCII, and of UTF-8's bytes where a program took them so */
+/* UTF-16LE; of what is no text as if each byte were a character */
 
 static void
-form_utf16(redact_t *r, vmops_buf_t *b, vmops_span_t s)
+form_utf16(redact_t *r, vmops_buf_t *b, vmops_span_t s, int text)
 {
-    size_t  i, from = b->n;
+    size_t    i = 0, k, n = 1, from = b->n;
+    uint16_t  unit[2];
 
-    for (i = 0; i < s.n; i++) {
-        vmops_buf_u8(b, s.p[i]);
-        vmops_buf_u8(b, 0);
+    while (i < s.n) {
+        if (text) {
+            i += units(unit, &n, s.p + i);
+        } else {
+            unit[0] = s.p[i++];
+        }
+
+        for (k = 0; k < n; k++) {
+            vmops_buf_u8(b, (uint8_t) unit[k]);
+            vmops_buf_u8(b, (uint8_t) (unit[k] >> 8));
+        }
     }
 
     form_end(r, b, from);
@@ -200,6 +263,7 @@ forms_make(redact_t *r, vmops_buf_t *b, vmops_span_t s)
     static const char  lower[] = "0123456789abcdef";
     static const char  upper[] = "0123456789ABCDEF";
 
+    int       text = vmops_utf8_valid(s);
     unsigned  skip;
 
     vmops_buf_span(b, s);
@@ -215,9 +279,11 @@ forms_make(redact_t *r, vmops_buf_t *b, vmops_span_t s)
     form_url(r, b, s, lower, 0);
     form_url(r, b, s, upper, 0);
     form_url(r, b, s, upper, 1);
-    form_json(r, b, s, 0);
-    form_json(r, b, s, 1);
-    form_utf16(r, b, s);
+    form_json(r, b, s, 0, 0);
+    form_json(r, b, s, 1, 0);
+    form_json(r, b, s, 0, text);
+    form_json(r, b, s, 1, text);
+    form_utf16(r, b, s, text);
 
 #undef LETTERS
 }
@@ -236,9 +302,9 @@ redact_add(vmops_span_t secret, int *failed)
         return NULL;
     }
 
-    /* 1 raw, 6 base64 of at most 2, 2 hex of 2, 3 URL of 3, 2 JSON of 6,
+    /* 1 raw, 6 base64 of at most 2, 2 hex of 2, 3 URL of 3, 4 JSON of 6,
      * 1 UTF-16 of 2 bytes per byte */
-    cap = secret.n * 40 + 64;
+    cap = secret.n * 52 + 64;
 
     r = mem_new(sizeof(*r));
     if (r != NULL) {

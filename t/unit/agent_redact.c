@@ -31,6 +31,8 @@ static const form_t  forms[] = {
     { "a form", "pa%22ss%5Cw%2Fo+rd%26%2B%25%3D%C3%A4%231" },
     { "JSON", "{\"m\":\"pa\\\"ss\\\\w/o rd&+%=\xc3\xa4#1\"}" },
     { "JSON with \\/", "pa\\\"ss\\\\w\\/o rd&+%=\xc3\xa4#1" },
+    { "JSON in ASCII", "pa\\\"ss\\\\w/o rd&+%=\\u00e4#1" },
+    { "JSON in ASCII with \\/", "pa\\\"ss\\\\w\\/o rd&+%=\\u00e4#1" },
 };
 
 
@@ -75,6 +77,44 @@ utf_16_is_found(UNUSED void **state)
 
     assert_true(redact_found(vmops_span(wide, 18)));
     assert_false(redact_found(vmops_span(wide, 17)));
+    redact_remove(r);
+}
+
+
+/* characters of one to four bytes; python3 says what they become */
+
+static void
+characters_of_any_length_are_found(UNUSED void **state)
+{
+    static const char  utf_16[] = "k\0\xe4\0\xac \x3d\xd8\x11\xdd/\0";
+
+    int        failed;
+    redact_t  *r = redact_add(vmops_span_str("k\xc3\xa4\xe2\x82\xac"
+                                             "\xf0\x9f\x94\x91/"), &failed);
+
+    assert_true(redact_found(vmops_span(utf_16, sizeof(utf_16) - 1)));
+    assert_false(redact_found(vmops_span(utf_16, sizeof(utf_16) - 2)));
+    assert_true(redact_found(
+        vmops_span_str("\"k\\u00e4\\u20ac\\ud83d\\udd11\\/\"")));
+    redact_remove(r);
+}
+
+
+/* what is no UTF-8 is taken as it is */
+
+static void
+bytes_are_found(UNUSED void **state)
+{
+    int        failed;
+    redact_t  *r = redact_add(vmops_span_str("\xff\xc3\x01 ab\xf0\x9f"),
+                              &failed);
+
+    assert_true(redact_found(vmops_span_str("x\xff\xc3\x01 ab\xf0\x9f")));
+    assert_true(redact_found(vmops_span_str("ffc301206162f09f")));
+    assert_true(redact_found(
+        vmops_span_str("\xff\xc3\\u0001 ab\xf0\x9f")));
+    assert_true(redact_found(
+        vmops_span("\xff\0\xc3\0\1\0 \0a\0b\0\xf0\0\x9f\0", 16)));
     redact_remove(r);
 }
 
@@ -144,6 +184,8 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(each_form_is_found),
         cmocka_unit_test(utf_16_is_found),
+        cmocka_unit_test(characters_of_any_length_are_found),
+        cmocka_unit_test(bytes_are_found),
         cmocka_unit_test(other_texts_are_not_found),
         cmocka_unit_test(it_is_found_at_every_place),
         cmocka_unit_test(short_secrets_are_not_searched_for),
