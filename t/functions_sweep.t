@@ -122,12 +122,34 @@ is_deeply $lease->(), [], 'to one worker at a time';
 $f->admin('ZADD', 'platform/{p}/active', 1, 'beta');
 $f->ok_call(active_add => { tenant => 'acme' });
 is_deeply $lease->(), ['beta'], 'adding does not break a lease';
-$f->ok_call(active_drop => { tenant => 'acme' });
+my $drop = sub {
+    return $f->call(active_drop => { tenant => 'acme', again => $_[0] })->[0];
+};
+my $added_before = sub {
+    $f->admin('HSET', 'platform/{p}/active/added', 'acme', now_ms() - 121_000);
+};
+$drop->('');
 is $f->admin('ZCARD', 'platform/{p}/active'), 2,
     'one that was just added may be about to submit: it stays';
-$f->admin('HSET', 'platform/{p}/active/added', 'acme', now_ms() - 121_000);
-$f->ok_call(active_drop => { tenant => 'acme' });
+$added_before->();
+$drop->('');
 is_deeply $f->admin('ZRANGE', 'platform/{p}/active', 0, -1), ['beta'],
     'later it is dropped';
+
+# until a finished command is old
+my $due = sub { $f->admin('ZSCORE', 'platform/{p}/active', 'acme') };
+$f->ok_call(active_add => { tenant => 'acme' });
+$added_before->();
+is $drop->('soon'), 'bad_request', 'a time is a number';
+is $drop->(now_ms() + 1_000_000), 'OK', 'it is due when a command is old';
+is_deeply $lease->(), [], 'not before';
+$f->ok_call(active_add => { tenant => 'acme' });
+cmp_ok $due->(), '<=', now_ms() + 2000, 'or when there is work again';
+my $old_at = (sweep())[3];
+is $old_at, 1 + 30 * 86_400_000
+    + $f->admin('ZRANGE', $f->key('agent_commands'), 0, 0, 'WITHSCORES')->[1],
+    'a sweep says when the oldest command is old';
+$f->admin('DEL', $f->key('agent_commands'));
+is +(sweep())[3], '', 'and that there is none';
 
 done_testing;

@@ -20,7 +20,8 @@ sub status {
     return $redis->call(HGET => "tenants/{acme}/agent_commands/$id", 'status');
 }
 
-sub active { return defined $redis->call(ZSCORE => 'platform/{p}/active', 'acme') }
+sub due    { return $redis->call(ZSCORE => 'platform/{p}/active', 'acme') }
+sub active { return defined due() }
 
 # overdue
 my @ids = map { $t->start(timeout_s => 1)->{command_id} } 1 .. 3;
@@ -38,8 +39,20 @@ ok active(), 'the tenant is kept at first';
 my $past = int((time - 121) * 1000);
 $redis->call(HSET => 'tenants/{acme}', 'active_at', $past);
 $redis->call(HSET => 'platform/{p}/active/added', 'acme', $past);
+my $days = sub { ($_[0] - time * 1000) / 86_400_000 };
+wait_for { $days->(due()) > 1 } 6, 'the tenant to be let alone';
+cmp_ok $days->(due()), '>', 29.9,
+    'nothing open for two minutes: looked after when its commands are old';
+cmp_ok $days->(due()), '<=', 30, 'and not later';
+my $index = 'tenants/{acme}/agent_commands';
+$redis->call(ZADD => $index, 1, $ids[0]);
+$redis->call(ZADD => 'platform/{p}/active', 1, 'acme');
+wait_for { !$redis->call(EXISTS => "$index/$ids[0]") } 6, 'the old one to go';
+is $redis->call(ZCARD => $index), 2, 'the others stay';
+$redis->call(DEL => $index);
+$redis->call(ZADD => 'platform/{p}/active', 1, 'acme');
 wait_for { !active() } 6, 'the tenant to be dropped';
-pass 'nothing open for two minutes: no longer looked after';
+pass 'one without commands is not looked after';
 
 # a tenant that is gone
 $redis->call(ZADD => 'platform/{p}/active', 0, 'nobody');
