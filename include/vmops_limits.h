@@ -213,6 +213,7 @@
 /* what is kept in Redis, and how often it is looked after */
 
 #define VMOPS_SWEEP_MS                2000
+#define VMOPS_SWEEP_LEASE_MS          1750  /* over when the timer fires */
 #define VMOPS_SWEEP_TENANTS           256     /* leased at once */
 #define VMOPS_SWEEP_STEP              200     /* records of one call */
 #define VMOPS_PURGE_STEP              500     /* keys looked at by one call */

@@ -121,7 +121,8 @@ ngx_vmops_sweep_lease(void)
     vmops_span_t  args[2];
 
     args[0] = vmops_span(lease,
-                         ngx_sprintf(lease, "%d", VMOPS_SWEEP_MS) - lease);
+                         ngx_sprintf(lease, "%d", VMOPS_SWEEP_LEASE_MS)
+                         - lease);
     args[1] = vmops_span(limit,
                          ngx_sprintf(limit, "%d", VMOPS_SWEEP_TENANTS) - limit);
 
@@ -167,20 +168,26 @@ ngx_vmops_sweep_done(void *data, redisReply *reply)
     ngx_vmops_about_t *a = data;
 
     ngx_int_t     code;
-    vmops_span_t  name;
+    vmops_span_t  args[2];
 
-    name = vmops_span(a->name, a->len);
+    args[0] = vmops_span(a->name, a->len);
+    args[1] = vmops_span("", 0);
+
     code = ngx_vmops_store_code(reply);
 
+    if (code == NGX_VMOPS_STORE_OK) {
+        args[1] = ngx_vmops_item_text(reply, 4);
+    }
+
     if (code == NGX_VMOPS_STORE_OK && ngx_vmops_item_int(reply, 3)) {
-        ngx_vmops_purge(name);
+        ngx_vmops_purge(args[0]);
 
     } else if ((code == NGX_VMOPS_STORE_OK && ngx_vmops_item_int(reply, 1) == 0
                 && ngx_vmops_item_int(reply, 2) > VMOPS_ACTIVE_KEEP_MS)
                || code == VMOPS_PROBLEM_not_found)
     {
         (void) ngx_vmops_store_call(NGX_VMOPS_FN_active_drop,
-                                    vmops_span("", 0), &name, 1, NULL, NULL);
+                                    vmops_span("", 0), args, 2, NULL, NULL);
     }
 
     ngx_free(a);

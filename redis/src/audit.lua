@@ -163,6 +163,6 @@ end
 
 function F.unsealed_drop(p, a)
     Due.drop(K.unsealed(p), K.unsealed_added(p), a.tenant,
-             LIMIT.AUDIT_KEEP_MS)
+             LIMIT.AUDIT_KEEP_MS, '')
     return { 'OK' }
 end

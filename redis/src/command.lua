@@ -69,6 +69,12 @@ function Command.set_due(t, id, command)
     redis.call('ZADD', K.deadlines(t), text(Command.due(command)), id)
 end
 
+-- When the oldest one has been kept for long enough; '' where there is none.
+function Command.old_at(t)
+    local oldest = redis.call('ZRANGE', K.commands(t), 0, 0, 'WITHSCORES')[2]
+    return oldest and text(num(oldest) + LIMIT.COMMANDS_KEPT_S * 1000 + 1) or ''
+end
+
 -- Drops the oldest finished ones beyond what is kept, a few a call; those that
 -- are many at once, those that are old with the sweep.
 function Command.trim(t, ms, open, sweeping)

@@ -134,7 +134,7 @@ local K = {
     --- platform/{p}/tenants/dropped | zset | platform_tenant_drop | yes | `<tenant>:<deleted_at>` of deletions that have ended, by when
     dropped = function(p) return p .. '/tenants/dropped' end,
 
-    --- platform/{p}/active | zset | active | yes | tenants with open work, by when the next sweep is due
+    --- platform/{p}/active | zset | active | yes | tenants with open work, and those with finished commands, by when the next sweep is due
     active = function(p) return p .. '/active' end,
 
     --- platform/{p}/active/added | hash | active | yes | when each was last added

@@ -166,15 +166,25 @@ function Due.idle(added, tenant, ms)
 end
 
 -- A worker that added it not long ago may be about to need it: it stays.
-function Due.drop(list, added, tenant, keep_ms)
-    if Due.idle(added, tenant, now()) > keep_ms then
-        redis.call('ZREM', list, tenant)
-        redis.call('HDEL', added, tenant)
+-- again: when it is due once more, or ''.
+function Due.drop(list, added, tenant, keep_ms, again)
+    if Due.idle(added, tenant, now()) <= keep_ms then
+        return
     end
+    if again == '' then
+        redis.call('ZREM', list, tenant)
+    else
+        redis.call('ZADD', list, again, tenant)
+    end
+    redis.call('HDEL', added, tenant)
 end
 
+-- One that is due when its commands are old is so at once: no later than one
+-- that was leased a moment ago.
 function F.active_add(p, a)
     Due.add(K.active(p), K.added(p), a.tenant)
+    redis.call('ZADD', K.active(p), 'LT', text(now() + LIMIT.SWEEP_MS),
+               a.tenant)
     return { 'OK' }
 end
 
@@ -183,7 +193,10 @@ function F.active_lease(p, a)
 end
 
 function F.active_drop(p, a)
-    Due.drop(K.active(p), K.added(p), a.tenant, LIMIT.ACTIVE_KEEP_MS)
+    if a.again ~= '' and not whole(a.again) then
+        return { 'bad_request' }
+    end
+    Due.drop(K.active(p), K.added(p), a.tenant, LIMIT.ACTIVE_KEEP_MS, a.again)
     return { 'OK' }
 end
 

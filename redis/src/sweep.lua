@@ -26,7 +26,7 @@ end
 function F.sweep(t, a)
     local ms, limit = now(), math.max(num(a.limit), 1)
     if fields(t, 'status') == 'deleting' then
-        return { 'OK', '0', '0', '1' }
+        return { 'OK', '0', '0', '1', '' }
     end
     local due = redis.call('ZRANGEBYSCORE', K.deadlines(t), '-inf', text(ms),
                            'LIMIT', 0, limit)
@@ -41,5 +41,6 @@ function F.sweep(t, a)
     end
     local open, active_at = fields(t, 'open', 'active_at')
     Command.trim(t, ms, num(open), true)
-    return { 'OK', text(num(open)), text(ms - num(active_at)), '0' }
+    return { 'OK', text(num(open)), text(ms - num(active_at)), '0',
+             Command.old_at(t) }
 end
