@@ -399,26 +399,29 @@ cli_confirm(const char *question, const char *option)
 }
 
 
-/* One command at a time changes a home; the next one waits a little. */
-
-static int
-change_lock(cli_agent_t *a)
+int
+cli_lock(const home_t *home, plat_lock_t **lock)
 {
     int   i, rc = PLAT_EBUSY;
     char  path[PLAT_PATH_MAX];
 
-    if (home_path(path, a->home->state, "change.lock") != 0) {
-        return -1;
+    if (home_room(home) != 0
+        || home_path(path, home->state, "change.lock") != 0)
+    {
+        return cli_storage_fail(home);
     }
 
     for (i = 0; i < CHANGE_TRIES && rc == PLAT_EBUSY; i++) {
         if (i > 0) {
             plat_sleep(CHANGE_TRY_MS);
         }
-        rc = plat_lock(path, &a->lock);
+        rc = plat_lock(path, lock);
     }
 
-    return rc;
+    return rc == 0 ? EXIT_OK
+                   : cli_fail(EXIT_RUNNING, "busy",
+                              "Another command is changing this home: try "
+                              "again when it has ended.");
 }
 
 
@@ -457,13 +460,9 @@ open_home(cli_agent_t *a, cli_open_t how)
     char  fault[VMOPS_JSON_POINTER_MAX + 1];
 
     if (how != CLI_READ) {
-        if (home_room(a->home) != 0) {
-            return cli_storage_fail(a->home);
-        }
-        if (change_lock(a) != 0) {
-            return cli_fail(EXIT_RUNNING, "busy",
-                            "Another command is changing this home: try "
-                            "again when it has ended.");
+        rc = cli_lock(a->home, &a->lock);
+        if (rc != EXIT_OK) {
+            return rc;
         }
     }
 

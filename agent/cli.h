@@ -137,6 +137,12 @@ typedef enum {
                                id is new and there are no net and vault */
 } cli_open_t;
 
+/*
+ * One command at a time changes a home; the next one waits a little.  EXIT_OK,
+ * or said; unlock it all the same.
+ */
+int cli_lock(const home_t *home, plat_lock_t **lock);
+
 /* EXIT_OK, or said; close it all the same. */
 int cli_agent_open(cli_agent_t *a, cli_t *cli, cli_open_t how);
 void cli_agent_close(cli_agent_t *a);

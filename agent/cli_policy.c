@@ -80,27 +80,15 @@ policy_cmd_show(cli_t *cli)
 
 
 static int
-policy_cmd_set(cli_t *cli)
+set_classes(policy_t *policy, const char *const *words, size_t n)
 {
-    int          rc;
-    size_t       i, n;
-    policy_t     policy;
-    const char  *equals, *words[SETTINGS_MAX];
-
-    const cli_option_t  options[] = { { NULL, NULL, NULL } };
-
-    rc = cli_options(cli, options, words, SETTINGS_MAX, &n);
-    if (rc == EXIT_OK) {
-        rc = load(cli, &policy);
-    }
-    if (rc != EXIT_OK) {
-        return rc;
-    }
+    size_t       i;
+    const char  *equals;
 
     for (i = 0; i < n; i++) {
         equals = strchr(words[i], '=');
         if (equals == NULL
-            || policy_set(&policy,
+            || policy_set(policy,
                           vmops_span(words[i], (size_t) (equals - words[i])),
                           vmops_span_str(equals + 1)) != 0)
         {
@@ -109,35 +97,76 @@ policy_cmd_set(cli_t *cli)
         }
     }
 
-    return n > 0 ? save(cli, &policy)
+    return n > 0 ? EXIT_OK
                  : cli_fail(EXIT_USAGE, "usage",
                             "policy set needs CLASS=allow|ask|deny.");
 }
 
 
 static int
+policy_cmd_set(cli_t *cli)
+{
+    int           rc;
+    size_t        n;
+    policy_t      policy;
+    const char   *words[SETTINGS_MAX];
+    plat_lock_t  *lock = NULL;
+
+    const cli_option_t  options[] = { { NULL, NULL, NULL } };
+
+    rc = cli_options(cli, options, words, SETTINGS_MAX, &n);
+    if (rc == EXIT_OK) {
+        rc = cli_lock(&cli->home, &lock);
+    }
+    if (rc == EXIT_OK) {
+        rc = load(cli, &policy);
+    }
+    if (rc == EXIT_OK) {
+        rc = set_classes(&policy, words, n);
+    }
+    if (rc == EXIT_OK) {
+        rc = save(cli, &policy);
+    }
+
+    plat_unlock(lock);
+
+    return rc;
+}
+
+
+/* Of the classes: ranges of guests stay, if they can be read. */
+
+static int
 policy_cmd_preset(cli_t *cli)
 {
-    int          rc;
-    size_t       n;
-    policy_t     policy;
-    const char  *name = NULL;
+    int           rc;
+    size_t        n;
+    policy_t      policy;
+    const char   *name = NULL;
+    plat_lock_t  *lock = NULL;
 
     const cli_option_t  options[] = { { NULL, NULL, NULL } };
 
     rc = cli_options(cli, options, &name, 1, &n);
-    if (rc != EXIT_OK) {
-        return rc;
+    if (rc == EXIT_OK) {
+        rc = cli_lock(&cli->home, &lock);
     }
 
-    memset(&policy, 0, sizeof(policy));
+    if (rc == EXIT_OK) {
+        if (policy_load(&policy, &cli->home) != 0) {
+            cli_say("policy.json could not be read: if it had ranges of "
+                    "guests, they are gone.\n");
+        }
 
-    if (n != 1 || policy_preset(&policy, name) != 0) {
-        return cli_fail(EXIT_USAGE, "usage",
+        rc = n == 1 && policy_preset(&policy, name) == 0
+             ? save(cli, &policy)
+             : cli_fail(EXIT_USAGE, "usage",
                         "The presets are full, standard and read-only.");
     }
 
-    return save(cli, &policy);
+    plat_unlock(lock);
+
+    return rc;
 }
 
 

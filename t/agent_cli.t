@@ -9,6 +9,8 @@ use File::Temp qw(tempdir);
 use JSON::PP;
 
 use VMOps;
+use VMOps::Agent;
+use VMOps::Process qw(spawn);
 
 my $home = tempdir('vmops-agent-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
 
@@ -74,6 +76,26 @@ print $fh '{"classes":{"read":"perhaps"}}';
 close $fh;
 is json('policy', 'show')->{json}{error}{code}, 'bad_policy',
     'a policy that cannot be read is said to deny';
+is json('policy', 'preset', 'full')->{exit}, 0, 'a preset begins anew';
+
+open $fh, '>', "$home/policy.json" or die $!;
+print $fh '{"classes":{"read":"allow"},"vmids":[[100,199]]}';
+close $fh;
+is_deeply json('policy', 'preset', 'standard')->{json}{policy}{vmids}, [[100, 199]],
+    'a preset leaves the ranges of guests as they are';
+
+my $lost = 0;
+for my $round (1 .. 10) {
+    json('policy', 'preset', 'full');
+    my @pids = map {
+        spawn([VMOps::Agent::binary(), '--home', $home, 'policy', 'set',
+               "$_=deny"], '/dev/null')
+    } qw(delete exec);
+    waitpid $_, 0 for @pids;
+    my $now = json('policy', 'show')->{json}{policy}{classes};
+    $lost += grep { $now->{$_} ne 'deny' } qw(delete exec);
+}
+is $lost, 0, 'of two changes at once none is lost';
 
 # pairing
 
