@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "job.h"
 #include "journal.h"
 #include "vmops_banned.h"
 
@@ -23,12 +24,32 @@ static const char *const  states[] = {
 
 
 static void
-write_row(vmops_jw_t *w, const journal_row_t *row)
+write_target(vmops_jw_t *w, const vmops_target_t *t)
+{
+    vmops_jw_key(w, "target");
+
+    if (!t->present) {
+        vmops_jw_null(w);
+        return;
+    }
+
+    vmops_jw_obj(w);
+    vmops_jw_kuuid(w, "vm_uuid", &t->vm_uuid);
+    vmops_jw_kcstr(w, "guest", vmops_guest_name(t->guest));
+    vmops_jw_kstr(w, "node", t->node);
+    vmops_jw_kint(w, "vmid", t->vmid);
+    vmops_jw_obj_end(w);
+}
+
+
+static void
+write_row(vmops_jw_t *w, const journal_row_t *row, const vmops_target_t *target)
 {
     vmops_jw_kuuid(w, "command_id", &row->id);
     vmops_jw_kint(w, "seq", (int64_t) row->seq);
     vmops_jw_kstr(w, "service", row->service);
     vmops_jw_kstr(w, "action", row->action);
+    write_target(w, target);
     vmops_jw_kcstr(w, "state", states[row->state]);
     vmops_jw_key(w, "status");
     vmops_jw_str(w, row->status);
@@ -46,42 +67,68 @@ write_row(vmops_jw_t *w, const journal_row_t *row)
 }
 
 
+/* time, id, what, on which guest, how it ended and why */
+
+static void
+say_row(const journal_row_t *row, const vmops_target_t *t)
+{
+    char          time[VMOPS_TIME_TEXT + 1], id[VMOPS_UUID_TEXT + 1];
+    char          guest[32] = "";
+    vmops_span_t  status = row->status;
+
+    if (status.n == 0) {
+        status = vmops_span_str(states[row->state]);
+    }
+    if (t->present) {
+        snprintf(guest, sizeof(guest), " %s/%u", vmops_guest_name(t->guest),
+                 t->vmid);
+    }
+
+    vmops_time_format(time, (int64_t) row->received);
+    vmops_uuid_format(id, &row->id);
+
+    cli_say("%s  %s  %.*s %.*s%s  %.*s%s%.*s\n", time, id,
+            (int) row->service.n, (const char *) row->service.p,
+            (int) row->action.n, (const char *) row->action.p, guest,
+            (int) status.n, (const char *) status.p,
+            row->error.n > 0 ? " " : "", (int) row->error.n,
+            row->error.n > 0 ? (const char *) row->error.p : "");
+}
+
+
 static int
 show_row(void *data, const journal_row_t *row)
 {
-    char         time[VMOPS_TIME_TEXT + 1];
+    job_t       *job = NULL;
     show_t      *show = data;
     vmops_jw_t   w;
 
     show->changed = row->changed;
 
+    if (row->whole) {
+        job = job_new(row->payload, 0, vmops_span("", 0));
+    }
+
     /* the running agent, or its next start, sets it aside */
-    if (!row->whole) {
+    if (job == NULL) {
         cli_say("(an entry that is damaged)\n");
         return 0;
     }
 
-    vmops_time_format(time, (int64_t) row->received);
-    cli_say("%s  %-10.*s %-10.*s %-13.*s %.*s\n", time,
-            (int) row->service.n, (const char *) row->service.p,
-            (int) row->action.n, (const char *) row->action.p,
-            (int) (row->status.n > 0 ? row->status.n
-                                     : strlen(states[row->state])),
-            row->status.n > 0 ? (const char *) row->status.p
-                              : states[row->state],
-            (int) row->error.n,
-            row->error.n > 0 ? (const char *) row->error.p : "");
+    say_row(row, &job->cmd.target);
 
     if (show->w != NULL) {
         vmops_jw_obj(show->w);
-        write_row(show->w, row);
+        write_row(show->w, row, &job->cmd.target);
         vmops_jw_obj_end(show->w);
 
     } else if (cli_json) {
         cli_begin(&w);
-        write_row(&w, row);
+        write_row(&w, row, &job->cmd.target);
         cli_end(&w);
     }
+
+    job_free(job);
 
     return 0;
 }
