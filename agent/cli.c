@@ -300,6 +300,11 @@ cli_options(cli_t *cli, const cli_option_t *options, const char **words,
             continue;
         }
 
+        if (strcmp(arg, "--home") == 0) {
+            return cli_fail(EXIT_USAGE, "usage",
+                            "--home DIR comes before the command.");
+        }
+
         o = find_option(options, arg + 2);
         if (o == NULL) {
             return cli_fail(EXIT_USAGE, "usage", "Unknown option %s; "
@@ -340,20 +345,34 @@ usage(FILE *out, const cli_command_t *commands, const char *prefix)
 }
 
 
+static int
+asks_for_help(const char *arg)
+{
+    return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0
+           || strcmp(arg, "help") == 0;
+}
+
+
 int
 cli_dispatch(cli_t *cli, const cli_command_t *commands, const char *prefix)
 {
-    const char           *name = cli->argc > 0 ? cli->argv[0] : "";
+    const char           *name;
     const cli_command_t  *c;
+
+    while (cli->argc > 0 && strcmp(cli->argv[0], "--json") == 0) {
+        cli_json = 1;
+        cli->argc--;
+        cli->argv++;
+    }
+
+    name = cli->argc > 0 ? cli->argv[0] : "";
 
     for (c = commands; c->name != NULL; c++) {
         if (strcmp(c->name, name) == 0) {
             cli->argc--;
             cli->argv++;
 
-            if (!c->group && cli->argc > 0
-                && strcmp(cli->argv[0], "--help") == 0)
-            {
+            if (!c->group && cli->argc > 0 && asks_for_help(cli->argv[0])) {
                 usage_line(stdout, "usage:", c, prefix);
                 return EXIT_OK;
             }
@@ -362,7 +381,7 @@ cli_dispatch(cli_t *cli, const cli_command_t *commands, const char *prefix)
         }
     }
 
-    if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) {
+    if (asks_for_help(name)) {
         usage(stdout, commands, prefix);
         return EXIT_OK;
     }

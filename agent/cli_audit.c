@@ -4,6 +4,7 @@
  * key and the seals that this agent has been shown.
  */
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,6 +210,17 @@ fail(uint64_t n, const char *code, const char *format, ...)
 static int
 fault_fail(const vmops_audit_check_t *c)
 {
+    if (c->line == 0) {
+        return fail(c->at, faults[c->fault].code,
+                    "The file is empty: export the audit again.");
+    }
+
+    if (c->line == 1 && c->fault == VMOPS_AUDIT_FORM) {
+        return fail(c->at, faults[c->fault].code,
+                    "This is no export of an audit: GET /api/v1/audit/export "
+                    "makes one.");
+    }
+
     return fail(c->at, faults[c->fault].code,
                 "The log does not hold from entry %" PRIu64 " on: line %"
                 PRIu64 " %s.", c->at, c->line, faults[c->fault].sentence);
@@ -372,7 +384,8 @@ audit_verify(cli_t *cli)
 
     file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
     if (file == NULL) {
-        return cli_fail(EXIT_USAGE, "no_file", "%s cannot be read.", path);
+        return cli_fail(EXIT_USAGE, "no_file", "%s cannot be read: %s.", path,
+                        strerror(errno));
     }
 
     rc = verify_open(cli, file);

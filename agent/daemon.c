@@ -134,6 +134,15 @@ agent_open_store(agent_t *a)
 }
 
 
+static const char *const  end_names[] = {
+    [SESSION_STOPPED] = "asked_to",
+    [SESSION_REVOKED] = "agent_revoked",
+    [SESSION_LOCKED] = "agent_locked",
+    [SESSION_DAMAGED] = "journal_damaged",
+    [SESSION_ERROR] = "no_memory",
+};
+
+
 static int
 end_say(agent_t *a, session_end_t end)
 {
@@ -206,7 +215,7 @@ serve(agent_t *a)
         stuck = executor_stop(executor, STOP_MS) != 0;
     }
 
-    log_event(LOG_INFO, "stopped", LOG_NUM("end", end),
+    log_event(LOG_INFO, "stopped", LOG_CODE("end", end_names[end]),
               LOG_NUM("stuck", stuck));
 
     /* a thread that cannot be had back still uses all of it; the journal

@@ -40,6 +40,9 @@ main(int argc, char **argv)
         if (strcmp(argv[i], "--json") == 0) {
             cli_json = 1;
 
+        } else if (strncmp(argv[i], "--home=", 7) == 0) {
+            dir = argv[i] + 7;
+
         } else if (strcmp(argv[i], "--home") == 0 && i + 1 < argc) {
             dir = argv[++i];
 

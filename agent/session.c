@@ -211,7 +211,7 @@ judge_close(session_t *s)
     unsigned  code = ws_close_code(s->ws);
 
     log_event(LOG_INFO, "session_closed", LOG_NUM("code", code),
-              LOG_NUM("by_us", s->close_with));
+              LOG_NUM("our_code", s->close_with));
 
     if (code == VMOPS_CLOSE_REPLACED) {
         s->why = "replaced";
@@ -252,8 +252,13 @@ serve(session_t *s)
     }
 
     channel_down(s->agent->channel);
+
+    if (s->close_with == 0) {
+        s->close_with = VMOPS_CLOSE_NORMAL;
+    }
+
     judge_close(s);
-    ws_end(s->ws, s->close_with != 0 ? s->close_with : VMOPS_CLOSE_NORMAL);
+    ws_end(s->ws, s->close_with);
     s->ws = NULL;
 }
 

@@ -10,7 +10,7 @@ use JSON::PP;
 
 use VMOps;
 use VMOps::Agent;
-use VMOps::Process qw(spawn);
+use VMOps::Process qw(run_command spawn);
 
 my $home = tempdir('vmops-agent-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
 
@@ -24,7 +24,7 @@ for my $command (qw(pair run status unpair secret policy journal version)) {
 }
 is human('no-such')->{exit}, 2, 'an unknown one';
 like human('no-such')->{err}, qr/Unknown command/, 'is called that';
-for my $ask (['help'], ['--help'], ['secret', '--help']) {
+for my $ask (['help'], ['--help'], ['-h'], ['secret', '--help'], ['run', '-h']) {
     my $got = human(@$ask);
     is $got->{exit}, 0, "@$ask: no mistake";
     like $got->{out}, qr/^usage: vmops-agent /, 'and on standard output';
@@ -53,6 +53,10 @@ like $run->{json}{version}, qr/^\d+\.\d+\.\d+$/, 'has a number';
 is $run->{json}{platform}, 'linux', 'and a platform';
 is human('version')->{out}, "vmops-agent $run->{json}{version} (linux)\n",
     'people get one line';
+
+is run_command([VMOps::Agent::binary(), "--home=$home", 'policy', '--json',
+                'show'])->{out}, json('policy', 'show')->{out},
+    '--home=DIR, and --json in any place';
 
 for my $command (['status'], ['run', '--foreground'], ['unpair', '--yes'],
                  ['secret', 'list'], ['journal']) {

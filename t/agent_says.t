@@ -23,6 +23,7 @@ says(['--nope'], 2, usage => qr/Unknown command --nope/);
 says(['nope'], 2, usage => qr/Unknown command nope/);
 says(['status', '--nope'], 2, usage => qr/--nope; --help in its place/);
 says(['secret', 'rotate'], 2, usage => qr/secret list/);
+says(['status', '--home', 'x'], 2, usage => qr/--home DIR comes before/);
 for my $command (['run'], ['secret', 'add']) {
     my $got = run([@$command, '--help']);
     is $got->{exit}, 0, "@$command --help";

@@ -252,6 +252,7 @@ $run = $new->cli(['audit', 'verify', '-'], stdin => join '',
 is $run->{exit}, 0, 'an agent that was shown nothing takes it';
 
 # what is no export
+my %says = (nothing => qr/file is empty: export/, text => qr/is no export of an/);
 for my $case (['nothing', ''], ['text', "x\n"], ['a line of any length',
               '{"audit":"' . 'x' x 100_000], ['NULs', "\0" x 100],
               ['no end', join '', map { line($_) . "\n" } @log[0 .. $#log - 1]],
@@ -260,6 +261,8 @@ for my $case (['nothing', ''], ['text', "x\n"], ['a line of any length',
 {
     $run = $agent->cli(['audit', 'verify', '-'], stdin => $case->[1]);
     is $run->{exit}, 12, "no export: $case->[0]";
+    like $run->{json}{error}{message}, $says{ $case->[0] }, 'which is said'
+        if $says{ $case->[0] };
 }
 is $agent->cli(['audit', 'verify', '/nonexistent'])->{exit}, 2, 'no file';
 is $agent->cli(['audit', 'verify'])->{exit}, 2, 'no argument';
