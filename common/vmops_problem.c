@@ -72,6 +72,19 @@ vmops_problem_for_status(unsigned status)
 {
     unsigned  i;
 
+    switch (status) {
+
+    case 501:       /* a Transfer-Encoding that nginx does not know */
+    case 505:
+        return VMOPS_PROBLEM_bad_request;
+
+    case 503:       /* a limit of nginx's: it does not ask the store */
+        return VMOPS_PROBLEM_internal_error;
+
+    default:
+        break;
+    }
+
     for (i = 0; i < VMOPS_PROBLEM_MAX_; i++) {
         if (problems[i].status == status) {
             return i;

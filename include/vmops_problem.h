@@ -56,8 +56,9 @@ const vmops_command_error_info_t *vmops_command_error_info(unsigned error);
 int vmops_problem_find(vmops_span_t code);
 int vmops_command_error_find(vmops_span_t code);
 
-/* The problem nginx's own answer of that status is rendered as; another 4xx
- * is bad_request, anything else internal_error. */
+/* The problem nginx's own answer of that status is rendered as: the first of
+ * the table, unless it speaks of what nginx knows nothing of (501, 503); 505
+ * and another 4xx are bad_request, anything else is internal_error. */
 vmops_problem_t vmops_problem_for_status(unsigned status);
 
 /*

@@ -242,6 +242,14 @@ problems(void **state UNUSED)
                      VMOPS_PROBLEM_bad_request);
     assert_int_equal(vmops_problem_for_status(504),
                      VMOPS_PROBLEM_internal_error);
+
+    /* it switches no feature off, and asks no store */
+    assert_int_equal(vmops_problem_for_status(501),
+                     VMOPS_PROBLEM_bad_request);
+    assert_int_equal(vmops_problem_for_status(505),
+                     VMOPS_PROBLEM_bad_request);
+    assert_int_equal(vmops_problem_for_status(503),
+                     VMOPS_PROBLEM_internal_error);
 }
 
 
