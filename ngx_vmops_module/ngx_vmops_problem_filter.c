@@ -25,6 +25,10 @@ typedef struct {
 
 
 static ngx_int_t ngx_vmops_problem_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_vmops_problem_lines(ngx_http_request_t *r,
+    ngx_uint_t status);
+static ngx_int_t ngx_vmops_problem_say(ngx_http_request_t *r, const char *name,
+    vmops_span_t value);
 static ngx_int_t ngx_vmops_problem_allow(ngx_http_request_t *r);
 static ngx_int_t ngx_vmops_problem_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -121,8 +125,7 @@ ngx_vmops_problem_header_filter(ngx_http_request_t *r)
 
     if (vmops_jw_done(&w, &ctx->body) != 0
         || ngx_vmops_common_headers(r) != NGX_OK
-        || (status == NGX_HTTP_NOT_ALLOWED
-            && ngx_vmops_problem_allow(r) != NGX_OK))
+        || ngx_vmops_problem_lines(r, status) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -142,6 +145,60 @@ ngx_vmops_problem_header_filter(ngx_http_request_t *r)
     r->headers_out.content_length_n = ctx->body.n;
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* what a problem of that status says beside its body */
+
+static ngx_int_t
+ngx_vmops_problem_lines(ngx_http_request_t *r, ngx_uint_t status)
+{
+    switch (status) {
+
+    case NGX_HTTP_UNAUTHORIZED:
+        return ngx_vmops_problem_say(r, "WWW-Authenticate",
+                                     vmops_span_str("Bearer"));
+
+    case NGX_HTTP_NOT_ALLOWED:
+        return ngx_vmops_problem_allow(r);
+
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
+        return ngx_vmops_problem_say(r, "Retry-After", vmops_span_str("1"));
+
+    default:
+        return NGX_OK;
+    }
+}
+
+
+/* unless who refuses has said it, as auth_basic does with its realm */
+
+static ngx_int_t
+ngx_vmops_problem_say(ngx_http_request_t *r, const char *name,
+    vmops_span_t value)
+{
+    size_t            len;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    len = ngx_strlen(name);
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].hash && h[i].key.len == len
+                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
+            {
+                return NGX_OK;
+            }
+        }
+    }
+
+    return ngx_vmops_push_header(r, name, value);
 }
 
 
