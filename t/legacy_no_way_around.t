@@ -49,6 +49,9 @@ for my $path (qw(/ws/legacy/a /ws/legacy/a?if=1 /ws/legacy/inner/a
     is $s->rest(GET => $path)->{status}, 401, "nobody: $path";
     is $s->rest(POST => $path, { @as, json => {} })->{status}, 403, "POST $path";
 }
+is $s->rest(GET => '/infra')->{json}{code}, 'unauthenticated', 'without its slash';
+is $s->rest(GET => '/infra', { @as })->{json}{code}, 'not_found',
+    'it is nothing, and leads nowhere';
 my $page = $s->rest(GET => '/ws/pages/page.html', { token => $s->platform_token });
 like $page->{body}, qr/^begin .* end$/s, 'a page';
 unlike $page->{body}, qr/"a":1/, 'cannot include any of it';
