@@ -16,6 +16,7 @@
 typedef struct {
     ngx_str_t         deprecation;     /* RFC 9745 */
     ngx_str_t         sunset;          /* RFC 8594 */
+    off_t             body_max;        /* 0: none */
 } ngx_vmops_legacy_conf_t;
 
 
@@ -39,6 +40,9 @@ static ngx_uint_t ngx_vmops_legacy_open(ngx_vmops_op_t *op,
     redisReply *tenant);
 static ngx_uint_t ngx_vmops_legacy_admin_only(redisReply *tenant);
 static void ngx_vmops_legacy_pass(ngx_vmops_op_t *op);
+static ngx_uint_t ngx_vmops_legacy_too_large(ngx_http_request_t *r);
+static ngx_int_t ngx_vmops_legacy_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
 static ngx_int_t ngx_vmops_legacy_note(ngx_vmops_op_t *op);
 static void ngx_vmops_legacy_over(void *data);
 static ngx_uint_t ngx_vmops_legacy_status(ngx_http_request_t *r);
@@ -114,6 +118,7 @@ static const ngx_str_t  ngx_vmops_legacy_ours[] = {
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_request_body_filter_pt   ngx_http_next_request_body_filter;
 
 
 ngx_uint_t
@@ -238,6 +243,14 @@ ngx_vmops_legacy_pass(ngx_vmops_op_t *op)
     r = op->request;
     p = op->principal;
 
+    if (ngx_vmops_legacy_too_large(r)) {
+        /* as nginx does: a client may stop sending it when it is told */
+        r->keepalive = 0;
+
+        ngx_vmops_problem(op, VMOPS_PROBLEM_body_too_large);
+        return;
+    }
+
     if (ngx_vmops_headers_in_drop(r, ngx_vmops_legacy_dropped) != NGX_OK
         || (p->kind != NGX_VMOPS_PLATFORM
             && ngx_vmops_legacy_say(r, "x-vmops-tenant", p->tenant) != NGX_OK)
@@ -253,6 +266,40 @@ ngx_vmops_legacy_pass(ngx_vmops_op_t *op)
     r->headers_in.authorization = NULL;
 
     ngx_vmops_proceed(op);
+}
+
+
+/* by what has been said of it, or has come of one that says nothing */
+
+static ngx_uint_t
+ngx_vmops_legacy_too_large(ngx_http_request_t *r)
+{
+    off_t                     size;
+    ngx_vmops_legacy_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_vmops_legacy_module);
+
+    /* of chunks nginx keeps the sum there */
+
+    size = r->headers_in.content_length_n;
+
+    if (size == -1 && r->request_body) {
+        size = r->request_body->received;
+    }
+
+    return conf->body_max && size > conf->body_max;
+}
+
+
+static ngx_int_t
+ngx_vmops_legacy_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    if (ngx_vmops_legacy_too_large(r)) {
+        r->lingering_close = 1;
+        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+    }
+
+    return ngx_http_next_request_body_filter(r, in);
 }
 
 
@@ -576,8 +623,19 @@ ngx_vmops_legacy_merge_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_vmops_legacy_conf_t *prev = parent;
     ngx_vmops_legacy_conf_t *conf = child;
 
+    ngx_http_core_loc_conf_t  *clcf;
+
     if (conf->deprecation.data == NULL) {
         *conf = *prev;
+    }
+
+    if (conf->deprecation.data) {
+        /* nginx would refuse by it before anybody knows who asks */
+
+        clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+        conf->body_max = clcf->client_max_body_size;
+        clcf->client_max_body_size = 0;
     }
 
     return NGX_CONF_OK;
@@ -601,6 +659,9 @@ ngx_vmops_legacy_init(ngx_conf_t *cf)
 
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_vmops_legacy_header_filter;
+
+    ngx_http_next_request_body_filter = ngx_http_top_request_body_filter;
+    ngx_http_top_request_body_filter = ngx_vmops_legacy_body_filter;
 
     return NGX_OK;
 }
