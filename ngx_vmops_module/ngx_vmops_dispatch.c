@@ -153,34 +153,38 @@ ngx_vmops_has_body(ngx_http_request_t *r)
 }
 
 
-/* application/json, perhaps with charset=utf-8; no content coding */
+/* one type, application/json, perhaps with charset=utf-8; no content coding */
 
 static ngx_uint_t
 ngx_vmops_media_ok(ngx_http_request_t *r)
 {
-    u_char           *p, *last, *end;
-    vmops_span_t      coding;
-    ngx_table_elt_t  *type;
+    u_char        *p, *last, *end;
+    ngx_uint_t     i;
+    vmops_span_t   coding, type;
 
     static const u_char  json[] = "application/json";
-    static const u_char  charset[] = "charset=utf-8";
+
+    static const ngx_str_t  charsets[] = {
+        ngx_string("charset=utf-8"),
+        ngx_string("charset=\"utf-8\"")
+    };
 
     if (ngx_vmops_header_in(r, "content-encoding", &coding) != NGX_DECLINED) {
         return 0;
     }
 
-    type = r->headers_in.content_type;
-
-    if (type == NULL || type->value.len < sizeof(json) - 1
-        || ngx_strncasecmp(type->value.data, (u_char *) json, sizeof(json) - 1)
+    if (ngx_vmops_header_in(r, "content-type", &type) != NGX_OK
+        || type.n < sizeof(json) - 1
+        || ngx_strncasecmp((u_char *) type.p, (u_char *) json,
+                           sizeof(json) - 1)
            != 0)
     {
         return 0;
     }
 
-    p = type->value.data + sizeof(json) - 1;
-    last = type->value.data + type->value.len;
-    end = p;
+    end = (u_char *) type.p + sizeof(json) - 1;
+    last = (u_char *) type.p + type.n;
+    p = end;
 
     while (p < last && (*p == ' ' || *p == '\t' || *p == ';')) {
         p++;
@@ -190,9 +194,19 @@ ngx_vmops_media_ok(ngx_http_request_t *r)
         return 1;
     }
 
-    return ngx_strlchr(end, p, ';') != NULL
-           && (size_t) (last - p) == sizeof(charset) - 1
-           && ngx_strncasecmp(p, (u_char *) charset, sizeof(charset) - 1) == 0;
+    if (ngx_strlchr(end, p, ';') == NULL) {
+        return 0;
+    }
+
+    for (i = 0; i < sizeof(charsets) / sizeof(charsets[0]); i++) {
+        if ((size_t) (last - p) == charsets[i].len
+            && ngx_strncasecmp(p, charsets[i].data, charsets[i].len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

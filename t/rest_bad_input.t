@@ -65,6 +65,26 @@ for my $route (sort keys %routes) {
     }
 }
 
+# what a body says that it is
+for my $type ('application/json', 'Application/JSON', 'application/json ;',
+              'application/json; charset=utf-8', 'application/json;charset=UTF-8',
+              'application/json; charset="utf-8"') {
+    is request('POST /vms', '{', 'Content-Type' => $type)->{status}, 400,
+        "$type is read";
+}
+for my $type ('application/jsonx', 'application/json charset=utf-8',
+              'application/json; charset=latin1', 'application/json; charset="utf-8',
+              'application/json; charset="utf-16"', 'text/json', '') {
+    is request('POST /vms', '{', 'Content-Type' => $type)->{status}, 415,
+        "$type is not";
+}
+my $sock = $s->socket;
+print $sock "POST /api/v1/vms HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    . "Authorization: Bearer $t->{token}\r\nContent-Length: 1\r\n"
+    . "Content-Type: application/json\r\nContent-Type: text/plain\r\n\r\n{";
+$sock->flush;
+like do { local $/; <$sock> }, qr/^HTTP\/1.1 415 /, 'nor what is two things';
+
 # JSON, but no object, or members of other types
 my %odd = ('null' => 'null', 'a number' => '1', 'a string' => "\"$mark\"",
            'an array' => '[{}]', 'true' => 'true', '1e400' => '{"name":1e400}',
