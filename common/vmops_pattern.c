@@ -30,6 +30,7 @@ typedef struct {
 
 
 static int check_uuid(vmops_span_t s);
+static int check_uuid7(vmops_span_t s);
 static int check_tenant(vmops_span_t s);
 static int check_secret_ref(vmops_span_t s);
 static int check_b64u(vmops_span_t s);
@@ -51,6 +52,10 @@ static const pattern_t  patterns[VMOPS_P_MAX_] = {
 
     [VMOPS_P_UUID] = { VMOPS_UUID_TEXT, VMOPS_UUID_TEXT, 0, 0, 0, check_uuid,
         "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$" },
+
+    [VMOPS_P_UUID7] = { VMOPS_UUID_TEXT, VMOPS_UUID_TEXT, 0, 0, 0, check_uuid7,
+        "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-"
+        "[0-9a-f]{12}$" },
 
     [VMOPS_P_TENANT] = { 1, VMOPS_TENANT_MAX,
         C_LOWER|C_DIGIT, C_LOWER|C_DIGIT|C_DASH, C_LOWER|C_DIGIT,
@@ -190,6 +195,18 @@ check_uuid(vmops_span_t s)
     vmops_uuid_t  u;
 
     return vmops_uuid_parse(&u, s) == 0;
+}
+
+
+/* version 7 and the variant of RFC 9562 */
+
+static int
+check_uuid7(vmops_span_t s)
+{
+    vmops_uuid_t  u;
+
+    return vmops_uuid_parse(&u, s) == 0
+           && u.b[6] >> 4 == 7 && u.b[8] >> 6 == 2;
 }
 
 

@@ -164,17 +164,19 @@ uint32_t vmops_crc32(vmops_span_t s);
 /*
  * Named patterns of the documents.  Each also bounds the length.
  *
- * uuid, tenant (a slug, not `platform`), secret_ref, b64u (canonical, may be
- * empty), bot_id, node, hostname (RFC 1123 or an address literal), vm_name
- * (RFC 1123 label or dotted name), key_id, command_key_id, action (a name of
- * the catalogue's form), code (a stable code), subject (printable ASCII
- * without space), version, time (RFC 3339), text (UTF-8 on one line: no
- * control characters; up to the field's own length), hex64 (64 digits).
+ * uuid, uuid7 (of version 7 only), tenant (a slug, not `platform`),
+ * secret_ref, b64u (canonical, may be empty), bot_id, node, hostname (RFC 1123
+ * or an address literal), vm_name (RFC 1123 label or dotted name), key_id,
+ * command_key_id, action (a name of the catalogue's form), code (a stable
+ * code), subject (printable ASCII without space), version, time (RFC 3339),
+ * text (UTF-8 on one line: no control characters; up to the field's own
+ * length), hex64 (64 digits).
  */
 
 typedef enum {
     VMOPS_P_NONE = 0,
     VMOPS_P_UUID,
+    VMOPS_P_UUID7,
     VMOPS_P_TENANT,
     VMOPS_P_SECRET_REF,
     VMOPS_P_B64U,

@@ -50,7 +50,7 @@ static const char *const  ngx_vmops_algs[] = { VMOPS_ENVELOPE_ALG, NULL };
       .max = VMOPS_AAD_META_MAX }
 
 static const vmops_json_field_t  ngx_vmops_secret_fields[] = {
-    { .name = "secret_id", .type = VMOPS_FT_STRING, .pattern = VMOPS_P_UUID },
+    { .name = "secret_id", .type = VMOPS_FT_STRING, .pattern = VMOPS_P_UUID7 },
     { .name = "kind", .type = VMOPS_FT_STRING,
       .values = ngx_vmops_secret_kinds },
     { .name = "label", .type = VMOPS_FT_STRING, .min = 1,

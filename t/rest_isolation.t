@@ -73,8 +73,8 @@ push @{ $foreign{uuid} }, [secret => $theirs->{secret}
 
 # which form a capture, and a member by its pattern, takes
 my %capture = (uuid => 'uuid', secret => 'secret', tenant => 'tenant');
-my %pattern = (UUID => 'uuid', SECRET_REF => 'secret', TENANT => 'tenant',
-               BOT_ID => 'bot');
+my %pattern = (UUID => 'uuid', UUID7 => 'uuid', SECRET_REF => 'secret',
+               TENANT => 'tenant', BOT_ID => 'bot');
 
 # What a caller may name as it likes: there another tenant's id is no id.  What
 # is made under it is removed, for the next to find things as they were.

@@ -55,7 +55,9 @@ is signed($agent, '/secrets', body(
     409, 'an id that is taken';
 
 # forms
-for my $over ({ kind => 'password' }, { label => '' }, { via => 'sec_1' },
+for my $over ({ secret_id => '01890000-0000-4000-8001-00000000ffff' },
+              { secret_id => '01890000-0000-7000-0001-00000000ffff' },
+              { kind => 'password' }, { label => '' }, { via => 'sec_1' },
               { alg => 'none' }, { key_id => 'k1' }, { version => 2 },
               { version => JSON::PP::true }, { nonce => 'A' x 31 },
               { nonce => 'A' x 31 . '=' }, { ciphertext => 'A' x 362 },

@@ -233,6 +233,13 @@ patterns(void **state UNUSED)
         const char      *text;
         int              ok;
     } cases[] = {
+        { VMOPS_P_UUID, "01890000-0000-4000-0000-000000000000", 1 },
+        { VMOPS_P_UUID7, "01890000-0000-7000-8000-000000000000", 1 },
+        { VMOPS_P_UUID7, "01890000-0000-7fff-bfff-000000000000", 1 },
+        { VMOPS_P_UUID7, "01890000-0000-4000-8000-000000000000", 0 },
+        { VMOPS_P_UUID7, "01890000-0000-7000-7000-000000000000", 0 },
+        { VMOPS_P_UUID7, "01890000-0000-7000-c000-000000000000", 0 },
+        { VMOPS_P_UUID7, "01890000-0000-7000-A000-000000000000", 0 },
         { VMOPS_P_TENANT, "a", 1 }, { VMOPS_P_TENANT, "acme-2", 1 },
         { VMOPS_P_TENANT, "", 0 }, { VMOPS_P_TENANT, "-a", 0 },
         { VMOPS_P_TENANT, "a-", 0 }, { VMOPS_P_TENANT, "A", 0 },
