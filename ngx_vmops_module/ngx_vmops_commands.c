@@ -6,6 +6,14 @@
 #include "ngx_vmops_commands.h"
 
 
+/* a page of the catalogue; a cursor is how many are before it */
+
+typedef struct {
+    uint64_t  first;
+    uint64_t  limit;
+} ngx_vmops_actions_t;
+
+
 static void ngx_vmops_actions_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply);
 static ngx_int_t ngx_vmops_command_create(ngx_vmops_op_t *op);
@@ -44,6 +52,35 @@ ngx_vmops_command_final(vmops_span_t status)
 void
 ngx_vmops_actions(ngx_vmops_op_t *op)
 {
+    ngx_vmops_page_t      page;
+    ngx_vmops_actions_t  *at;
+
+    at = ngx_pcalloc(op->request->pool, sizeof(ngx_vmops_actions_t));
+    if (at == NULL) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return;
+    }
+
+    op->data = at;
+
+    if (ngx_vmops_page(op, VMOPS_P_NONE, &page) != NGX_OK) {
+        return;
+    }
+
+    if (vmops_dec_parse(page.limit, VMOPS_LIST_LIMIT_MAX, &at->limit) != 0) {
+        /* it was good: there was no memory for it */
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return;
+    }
+
+    if (page.cursor.n
+        && vmops_dec_parse(page.cursor, VMOPS_ACT_MAX_, &at->first) != 0)
+    {
+        ngx_vmops_problem_at(op, VMOPS_PROBLEM_bad_request, "/cursor",
+                             "pattern");
+        return;
+    }
+
     ngx_vmops_answer(op, NGX_HTTP_OK, ngx_vmops_actions_draw, NULL);
 }
 
@@ -51,18 +88,29 @@ ngx_vmops_actions(ngx_vmops_op_t *op)
 static void
 ngx_vmops_actions_draw(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *reply)
 {
-    unsigned  i;
+    u_char                text[NGX_INT64_LEN];
+    uint64_t              i, end;
+    vmops_span_t          cursor;
+    ngx_vmops_actions_t  *at;
+
+    at = op->data;
+    end = ngx_min(at->first + at->limit, VMOPS_ACT_MAX_);
 
     vmops_jw_obj(w);
     vmops_jw_key(w, "items");
     vmops_jw_arr(w);
 
-    for (i = 0; i < VMOPS_ACT_MAX_; i++) {
+    for (i = at->first; i < end; i++) {
         vmops_action_entry(w, vmops_action_at(i));
     }
 
     vmops_jw_arr_end(w);
-    vmops_jw_knull(w, "next_cursor");
+
+    cursor = vmops_span(text, end < VMOPS_ACT_MAX_
+                              ? ngx_sprintf(text, "%uL", end) - text : 0);
+
+    vmops_jw_key(w, "next_cursor");
+    ngx_vmops_draw_value(w, NGX_VMOPS_TEXT, cursor);
     vmops_jw_obj_end(w);
 }
 

@@ -137,9 +137,10 @@ for my $query (qw(limit=0 limit=201 limit=x limit=-1 limit=1.5 limit= cursor=
 }
 is $s->rest(GET => '/vms?limit=200&cursor=01890000-0000-7000-8000-000000000000',
             { token => $t->{token} })->{status}, 200, 'a good one is taken';
-for my $list (qw(agents vms tokens secrets vm-ops/commands)) {
-    is $s->rest(GET => "/$list?cursor=last", { token => $t->{token} })
-        ->{json}{code}, 'bad_request', "no cursor of /$list";
+for my $list (qw(agents vms tokens secrets vm-ops/commands vm-ops/actions)) {
+    is $s->rest(GET => "/$list?$_", { token => $t->{token} })
+        ->{json}{code}, 'bad_request', "/$list: no $_"
+        for qw(cursor=last limit=0 limit=201);
 }
 is $s->rest(GET => '/admin/tenants?cursor=-x', { token => $s->platform_token })
     ->{json}{code}, 'bad_request', 'nor of /admin/tenants';

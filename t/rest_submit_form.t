@@ -39,6 +39,15 @@ is_deeply [sort keys %{ $actions{'proxmox/start'} }],
     [qw(action class long_running params scope service)], 'an entry';
 is $actions{'proxmox/start'}{params}{type}, 'object', 'with a schema';
 
+my ($page, @paged) = { next_cursor => 0 };
+while (defined $page->{next_cursor}) {
+    $page = $t->rest(GET => "/vm-ops/actions?limit=4&cursor=$page->{next_cursor}")
+        ->{json};
+    cmp_ok scalar(@{ $page->{items} }), '<=', 4, 'a page of it';
+    push @paged, @{ $page->{items} };
+}
+is_deeply \@paged, $catalogue->{items}, 'pages show each once, in order';
+
 # an unknown action, whatever the body
 for my $path ('proxmox/fly', 'vmware/start', 'ssh/start', 'proxmox/START',
               'proxmox/start%20') {
