@@ -97,6 +97,8 @@ typedef enum {
 #define NGX_VMOPS_ANSWER_LOCATION        1
 #define NGX_VMOPS_ANSWER_ETAG            2
 #define NGX_VMOPS_ANSWER_LICENSE         4
+#define NGX_VMOPS_ANSWER_PREFERENCE      8
+#define NGX_VMOPS_ANSWER_COOKIE          16
 
 /* bits, in the order of the table of parameters */
 

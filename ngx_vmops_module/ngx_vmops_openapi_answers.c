@@ -21,18 +21,24 @@ static const struct {
     const char   *name;
     const char   *about;
     ngx_uint_t    always;
+    ngx_uint_t    answer;          /* NGX_VMOPS_ANSWER_..., or 0 */
 } ngx_vmops_answer_headers[] = {
-    { "X-Request-Id", "Names the request in our logs", 1 },
-    { "Location", "Where to find what was made", 1 },
-    { "ETag", "The version, in quotes", 1 },
+    { "X-Request-Id", "Names the request in our logs", 1, 0 },
+    { "Location", "Where to find what was made", 1,
+      NGX_VMOPS_ANSWER_LOCATION },
+    { "ETag", "The version, in quotes", 1, NGX_VMOPS_ANSWER_ETAG },
     { "VMOps-License", "grace;until=\"<time>\": the license has run out, and "
-      "until then commands are accepted all the same", 0 },
-    { "WWW-Authenticate", "Bearer", 1 },
-    { "Retry-After", "Seconds to wait", 1 },
-    { "RateLimit-Limit", "What a window of a minute allows", 1 },
-    { "RateLimit-Remaining", "What is left of it", 1 },
-    { "RateLimit-Reset", "Seconds until the next window", 1 },
-    { NULL, NULL, 0 }
+      "until then commands are accepted all the same", 0,
+      NGX_VMOPS_ANSWER_LICENSE },
+    { "Preference-Applied", "wait=<seconds>: what of Prefer was heeded", 0,
+      NGX_VMOPS_ANSWER_PREFERENCE },
+    { "Set-Cookie", "The session's, or its end", 1, NGX_VMOPS_ANSWER_COOKIE },
+    { "WWW-Authenticate", "Bearer", 1, 0 },
+    { "Retry-After", "Seconds to wait", 1, 0 },
+    { "RateLimit-Limit", "What a window of a minute allows", 1, 0 },
+    { "RateLimit-Remaining", "What is left of it", 1, 0 },
+    { "RateLimit-Reset", "Seconds until the next window", 1, 0 },
+    { NULL, NULL, 0, 0 }
 };
 
 
@@ -92,6 +98,8 @@ ngx_vmops_status_key(vmops_jw_t *w, ngx_uint_t status)
 static void
 ngx_vmops_draw_answer(vmops_jw_t *w, const ngx_vmops_answer_info_t *a)
 {
+    ngx_uint_t  i;
+
     static const char *const  types[] = {
         "application/json", "application/json", NULL, "text/event-stream",
         "text/plain", "application/json", "application/x-ndjson",
@@ -110,16 +118,10 @@ ngx_vmops_draw_answer(vmops_jw_t *w, const ngx_vmops_answer_info_t *a)
     vmops_jw_obj(w);
     ngx_vmops_draw_header(w, "X-Request-Id");
 
-    if (a->headers & NGX_VMOPS_ANSWER_LOCATION) {
-        ngx_vmops_draw_header(w, "Location");
-    }
-
-    if (a->headers & NGX_VMOPS_ANSWER_ETAG) {
-        ngx_vmops_draw_header(w, "ETag");
-    }
-
-    if (a->headers & NGX_VMOPS_ANSWER_LICENSE) {
-        ngx_vmops_draw_header(w, "VMOps-License");
+    for (i = 0; ngx_vmops_answer_headers[i].name; i++) {
+        if (a->headers & ngx_vmops_answer_headers[i].answer) {
+            ngx_vmops_draw_header(w, ngx_vmops_answer_headers[i].name);
+        }
     }
 
     vmops_jw_obj_end(w);

@@ -329,7 +329,13 @@ my %answer = (
         },
     },
     events => { 200 => sub { stream($calls{events}) } },
-    command_events => { 200 => sub { stream($calls{command_events}) } },
+    command_events => {
+        200 => sub { stream($calls{command_events}) },
+        204 => sub {
+            my $all = ask($calls{command_events})->{body};
+            return { headers => { 'Last-Event-ID' => $all =~ /.*^id: (\S+)/ms } };
+        },
+    },
     command_cancel => {
         202 => sub { path(uuid => command('running')) },
         409 => sub { {} },

@@ -20,6 +20,10 @@ use JSON::PP;
 use VMOps ();
 use VMOps::HTTP;
 
+# header lines of HTTP itself, or for a proxy in front, whatever the call
+my @HTTP = qw(cache-control connection content-length content-type date server
+              transfer-encoding x-accel-buffering);
+
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
 sub new {
@@ -99,6 +103,9 @@ sub note {
         push @{ $self->{undocumented} }, "$call->{id}: $status without $name"
             if !defined $answer->{headers}{ lc $name };
     }
+    my %known = map { lc $_ => 1 } @HTTP, keys %{ $documented->{headers} // {} };
+    push @{ $self->{undocumented} }, map { "$call->{id}: $status with $_" }
+        grep { !$known{$_} } keys %{ $answer->{headers} };
     my ($type) = ($answer->{headers}{'content-type'} // '') =~ /^([^;]*)/;
     my @types = keys %{ $documented->{content} // {} };
     push @{ $self->{undocumented} }, "$call->{id}: $status as '$type'"
