@@ -39,6 +39,10 @@ is_deeply [sort keys %{ $actions{'proxmox/start'} }],
     [qw(action class long_running params scope service)], 'an entry';
 is $actions{'proxmox/start'}{params}{type}, 'object', 'with a schema';
 
+my ($named) = VMOps::slurp(VMOps::top() . '/README.md')
+    =~ /^The catalogue has ([^;]*);/m;
+is_deeply [$named =~ /`([\w-]+)`/g],
+    [map { $_->{action} } @{ $catalogue->{items} }], 'what README.md says of it';
 my ($page, @paged) = { next_cursor => 0 };
 while (defined $page->{next_cursor}) {
     $page = $t->rest(GET => "/vm-ops/actions?limit=4&cursor=$page->{next_cursor}")
