@@ -2,7 +2,8 @@
 /*
  * POST /agents/register: nobody's call, but for the code and the signature
  * (docs/protocol.md, Pairing).  Whatever is wrong with the code has one answer,
- * and counts against the address.
+ * and counts against the address: from before the try is made, so that many at
+ * once are no more than one after the other.
  */
 
 
@@ -16,26 +17,31 @@ typedef struct {
     uint8_t           ed_pk[32];
     uint8_t           x_pk[32];
     uint8_t           kid[32];
+    uint8_t           sig[VMOPS_SIG];
 
     vmops_span_t      agent_id;
     vmops_span_t      pairing_id;
-    ngx_int_t         refused;
-    char             *pointer;
+    vmops_span_t      status;          /* as it was registered */
+    vmops_span_t      created_by;
+    ngx_int_t         refused;         /* a vmops_problem_t, if it was not */
     unsigned          signature_ok:1;
 } ngx_vmops_register_ctx_t;
 
 
+static void ngx_vmops_register_try(ngx_vmops_op_t *op, const char *tries,
+    ngx_vmops_reply_pt next);
 static void ngx_vmops_register_allowed(ngx_vmops_op_t *op, redisReply *reply);
 static void ngx_vmops_register_selected(ngx_vmops_op_t *op, redisReply *reply);
 static void ngx_vmops_register_found(ngx_vmops_op_t *op, redisReply *reply);
 static ngx_int_t ngx_vmops_register_refused(ngx_vmops_op_t *op, ngx_int_t code,
     redisReply *reply);
-static void ngx_vmops_register_count(ngx_vmops_op_t *op, ngx_int_t problem);
-static void ngx_vmops_register_counted(ngx_vmops_op_t *op, redisReply *reply);
 static void ngx_vmops_registered(ngx_vmops_op_t *op, redisReply *reply);
+static void ngx_vmops_register_not_failed(ngx_vmops_op_t *op);
+static ngx_int_t ngx_vmops_register_counted(ngx_vmops_op_t *op, ngx_int_t code,
+    redisReply *reply);
+static void ngx_vmops_register_answer(ngx_vmops_op_t *op, redisReply *reply);
 static void ngx_vmops_registered_draw(ngx_vmops_op_t *op, vmops_jw_t *w,
     redisReply *reply);
-static vmops_span_t ngx_vmops_address(ngx_vmops_op_t *op);
 
 
 static const char *const  ngx_vmops_platforms[] = { "linux", "windows", NULL };
@@ -68,34 +74,16 @@ const ngx_vmops_body_t  ngx_vmops_register_body =
 void
 ngx_vmops_register(ngx_vmops_op_t *op)
 {
-    op->data = ngx_pcalloc(op->request->pool, sizeof(ngx_vmops_register_ctx_t));
-    if (op->data == NULL) {
+    ngx_vmops_register_ctx_t  *ctx;
+
+    ctx = ngx_pcalloc(op->request->pool, sizeof(ngx_vmops_register_ctx_t));
+    if (ctx == NULL) {
         ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
         return;
     }
 
-    ngx_vmops_invoke(op, pairing_allow, ngx_vmops_register_allowed,
-                     ngx_vmops_address(op),
-                     ngx_vmops_decimal(op->request->pool,
-                                       VMOPS_PAIRING_FAILED_PER_MIN),
-                     vmops_span_str("0"));
-}
-
-
-static vmops_span_t
-ngx_vmops_address(ngx_vmops_op_t *op)
-{
-    return ngx_vmops_span(&op->request->connection->addr_text);
-}
-
-
-static void
-ngx_vmops_register_allowed(ngx_vmops_op_t *op, redisReply *reply)
-{
-    ngx_vmops_register_ctx_t *ctx = op->data;
-
-    uint8_t           sig[VMOPS_SIG];
-    vmops_register_t  r;
+    op->data = ctx;
+    ctx->refused = NGX_VMOPS_STORE_OK;
 
     /* the table has seen to their lengths */
 
@@ -107,7 +95,7 @@ ngx_vmops_register_allowed(ngx_vmops_op_t *op, redisReply *reply)
            != 0
         || vmops_b64u_decode_exact(ctx->kid, 32, ngx_vmops_value(op, "kid"))
            != 0
-        || vmops_b64u_decode_exact(sig, VMOPS_SIG,
+        || vmops_b64u_decode_exact(ctx->sig, VMOPS_SIG,
                                    ngx_vmops_value(op, "signature"))
            != 0)
     {
@@ -115,10 +103,35 @@ ngx_vmops_register_allowed(ngx_vmops_op_t *op, redisReply *reply)
         return;
     }
 
+    ngx_vmops_register_try(op, "1", ngx_vmops_register_allowed);
+}
+
+
+/* a failed try of the address more, or one less */
+
+static void
+ngx_vmops_register_try(ngx_vmops_op_t *op, const char *tries,
+    ngx_vmops_reply_pt next)
+{
+    ngx_vmops_invoke(op, pairing_allow, next,
+                     ngx_vmops_span(&op->request->connection->addr_text),
+                     ngx_vmops_decimal(op->request->pool,
+                                       VMOPS_PAIRING_FAILED_PER_MIN),
+                     vmops_span_str(tries));
+}
+
+
+static void
+ngx_vmops_register_allowed(ngx_vmops_op_t *op, redisReply *reply)
+{
+    ngx_vmops_register_ctx_t *ctx = op->data;
+
+    vmops_register_t  r;
+
     if (vmops_pairing_code_normalise(ctx->code, ngx_vmops_value(op, "code"))
         != 0)
     {
-        ngx_vmops_register_count(op, VMOPS_PROBLEM_pairing_invalid);
+        ngx_vmops_problem(op, VMOPS_PROBLEM_pairing_invalid);
         return;
     }
 
@@ -130,7 +143,7 @@ ngx_vmops_register_allowed(ngx_vmops_op_t *op, redisReply *reply)
     r.name = ngx_vmops_value(op, "name");
     r.hostname = ngx_vmops_value(op, "hostname");
 
-    ctx->signature_ok = vmops_register_verify(sig, &r) == 0;
+    ctx->signature_ok = vmops_register_verify(ctx->sig, &r) == 0;
 
     vmops_lookup_text(ctx->lookup, ngx_vmops_worker.conf->pepper, r.code);
 
@@ -213,55 +226,76 @@ static ngx_int_t
 ngx_vmops_register_refused(ngx_vmops_op_t *op, ngx_int_t code,
     redisReply *reply)
 {
+    ngx_vmops_register_ctx_t *ctx = op->data;
+
     switch (code) {
 
     case VMOPS_PROBLEM_not_found:
     case VMOPS_PROBLEM_pairing_invalid:
-        ngx_vmops_register_count(op, VMOPS_PROBLEM_pairing_invalid);
+        ngx_vmops_problem(op, VMOPS_PROBLEM_pairing_invalid);
         return NGX_OK;
 
     case VMOPS_PROBLEM_invalid_params:
-        ngx_vmops_register_count(op, VMOPS_PROBLEM_invalid_params);
-        return NGX_OK;
+    case VMOPS_PROBLEM_store_unavailable:
+        return NGX_DECLINED;
 
     default:
-        return NGX_DECLINED;
+        ctx->refused = code;
+        ngx_vmops_register_not_failed(op);
+        return NGX_OK;
     }
-}
-
-
-static void
-ngx_vmops_register_count(ngx_vmops_op_t *op, ngx_int_t problem)
-{
-    ngx_vmops_register_ctx_t *ctx = op->data;
-
-    ctx->refused = problem;
-
-    ngx_vmops_invoke(op, pairing_allow, ngx_vmops_register_counted,
-                     ngx_vmops_address(op),
-                     ngx_vmops_decimal(op->request->pool,
-                                       VMOPS_PAIRING_FAILED_PER_MIN),
-                     vmops_span_str("1"));
-}
-
-
-static void
-ngx_vmops_register_counted(ngx_vmops_op_t *op, redisReply *reply)
-{
-    ngx_vmops_register_ctx_t *ctx = op->data;
-
-    if (ctx->refused == VMOPS_PROBLEM_invalid_params) {
-        ngx_vmops_problem_at(op, ctx->refused, "/signature", "invalid");
-        return;
-    }
-
-    ngx_vmops_problem(op, ctx->refused);
 }
 
 
 static void
 ngx_vmops_registered(ngx_vmops_op_t *op, redisReply *reply)
 {
+    ngx_vmops_register_ctx_t *ctx = op->data;
+
+    ctx->status = ngx_vmops_dup(op->request->pool,
+                                ngx_vmops_item_text(reply, 1));
+    ctx->created_by = ngx_vmops_dup(op->request->pool,
+                                    ngx_vmops_item_text(reply, 2));
+
+    ngx_vmops_register_not_failed(op);
+}
+
+
+/*
+ * The next try may come as soon as this one is answered, so it is counted no
+ * more by then.  Where the store has gone it stays counted, and is answered all
+ * the same: the code is used up.
+ */
+
+static void
+ngx_vmops_register_not_failed(ngx_vmops_op_t *op)
+{
+    op->refusal = ngx_vmops_register_counted;
+
+    ngx_vmops_register_try(op, "-1", ngx_vmops_register_answer);
+}
+
+
+static ngx_int_t
+ngx_vmops_register_counted(ngx_vmops_op_t *op, ngx_int_t code,
+    redisReply *reply)
+{
+    ngx_vmops_register_answer(op, reply);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_vmops_register_answer(ngx_vmops_op_t *op, redisReply *reply)
+{
+    ngx_vmops_register_ctx_t *ctx = op->data;
+
+    if (ctx->refused != NGX_VMOPS_STORE_OK) {
+        ngx_vmops_problem(op, ctx->refused);
+        return;
+    }
+
     ngx_vmops_answer(op, NGX_HTTP_CREATED, ngx_vmops_registered_draw, reply);
 }
 
@@ -281,8 +315,8 @@ ngx_vmops_registered_draw(ngx_vmops_op_t *op, vmops_jw_t *w, redisReply *reply)
     vmops_jw_obj(w);
     vmops_jw_kstr(w, "agent_id", ctx->agent_id);
     vmops_jw_kstr(w, "tenant", op->tenant);
-    vmops_jw_kstr(w, "created_by", ngx_vmops_item_text(reply, 2));
-    vmops_jw_kstr(w, "status", ngx_vmops_item_text(reply, 1));
+    vmops_jw_kstr(w, "created_by", ctx->created_by);
+    vmops_jw_kstr(w, "status", ctx->status);
     vmops_jw_kb64u(w, "command_key", vmcf->command_pk, 32);
     vmops_jw_kcstr(w, "command_key_id", vmcf->command_key_id);
     vmops_jw_kcstr(w, "fingerprint", fingerprint);

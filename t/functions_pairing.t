@@ -154,15 +154,23 @@ is $f->call('selector_get')->[0], 'OK', 'not by another pairing';
 $f->ok_call(selector_drop => { tenant => 'acme', pairing_id => $one });
 is $f->call('selector_get')->[0], 'not_found', 'freed';
 
-# ten failed tries of an address
+# ten failed tries of an address, counted before they are made
 my %address = (address => '192.0.2.1', limit => 10);
-is $f->call(pairing_allow => { %address, fails => 0 })->[0], 'OK', 'allowed';
-$f->ok_call(pairing_allow => { %address, fails => 1 }) for 1 .. 10;
-my $limited = $f->call(pairing_allow => { %address, fails => 0 });
+my $rate = 'platform/{p}/rate/pairing:192.0.2.1';
+my $tried = sub { $f->call(pairing_allow => { %address, tries => $_[0] }) };
+$tried->($_) for 1, -1;
+is $f->admin('EXISTS', $rate), 0, 'one that did not fail has never been';
+$f->ok_call(pairing_allow => { %address, tries => 1 }) for 1 .. 10;
+my $limited = $tried->(1);
 is $limited->[0], 'rate_limited', 'ten failed ones are enough';
 is $limited->[2], 10, 'which is the limit';
 ok $limited->[1] > 0 && $limited->[1] <= 60_000, 'for a minute';
+is $f->admin('GET', $rate), 10, 'what was not made is not counted';
+$f->ok_call(pairing_allow => { %address, tries => -1 });
+is_deeply [map { $tried->(1)->[0] } 1, 2], [qw(OK rate_limited)],
+    'one that did not fail leaves room for one';
+ok $f->admin('PTTL', $rate) > 0, 'in the same minute';
 is $f->call(pairing_allow => { %address, address => '192.0.2.2',
-                               fails => 0 })->[0], 'OK', 'another address';
+                               tries => 1 })->[0], 'OK', 'another address';
 
 done_testing;

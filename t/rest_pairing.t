@@ -9,6 +9,7 @@ use Crypt::Digest::BLAKE2b_256 qw(blake2b_256);
 use MIME::Base64 qw(encode_base64url decode_base64url);
 
 use VMOps;
+use VMOps::Pipeline;
 use VMOps::WSAgent;
 
 my $s = VMOps->stack;
@@ -141,6 +142,59 @@ is $r->{headers}{'ratelimit-limit'}, 10, 'and of how many';
 forget();
 is register(VMOps::WSAgent->new, $p->{code})->{status}, 201,
     'later the code works';
+
+# one that did not fail is none of them
+for my $way (qw(used refused)) {
+    forget();
+    invalid("failed try $_", register(VMOps::WSAgent->new, 'ZZZZ-ZZZZ-ZZZZ'))
+        for 1 .. 9;
+    $p = pairing();
+    $s->redis(HSET => 'tenants/{acme}', status => 'suspended')
+        if $way eq 'refused';
+    for my $n (1, 2) {
+        $r = register(VMOps::WSAgent->new, $p->{code});
+        is $r->{status}, $way eq 'used' ? 201 : 403, "$way ($n)";
+        $p = pairing() if $way eq 'used';
+    }
+    is $r->{json}{code}, 'tenant_suspended', 'for another reason'
+        if $way eq 'refused';
+    $s->redis(HSET => 'tenants/{acme}', status => 'active');
+    invalid("after those that were $way, the tenth",
+            register(VMOps::WSAgent->new, 'ZZZZ-ZZZZ-ZZZZ'));
+    is register(VMOps::WSAgent->new, 'ZZZZ-ZZZZ-ZZZZ')->{status}, 429,
+        'and no eleventh';
+}
+
+# and many at once are no more
+forget();
+my $form = do {
+    my $body;
+    eval { VMOps::WSAgent->new->pair(sub {
+        $body = $_[2]{json};
+        return { status => 0, body => '' };
+    }, 'ZZZZ-ZZZZ-ZZZZ') };
+    VMOps::Pipeline::bytes(POST => '/agents/register', json => $body);
+};
+my @lines = map { VMOps::Pipeline->new($s) } 1 .. 50;
+$_->send($form) for @lines;
+my %answers;
+$answers{$_->answer->{status}}++ for @lines;
+is_deeply \%answers, { 403 => 10, 429 => 40 }, 'ten of fifty at once are tried';
+is $s->redis(GET => 'platform/{p}/rate/pairing:127.0.0.1'), 10,
+    'and those refused are not counted';
+
+# a store that fails when the code is used: it is answered all the same
+forget();
+my $library = VMOps::slurp(VMOps::built('redis/vmops.lua'));
+my $fails = $library =~ s/^(function F\.pairing_allow\(.*)/$1
+    assert(num(a.tries) > 0)/mr;
+$s->redis(qw(FUNCTION LOAD REPLACE), $fails);
+$p = pairing();
+is register(VMOps::WSAgent->new, $p->{code})->{status}, 201, 'registered';
+is $s->redis(GET => 'platform/{p}/rate/pairing:127.0.0.1'), 1,
+    'and counted as if it had failed';
+$s->redis(qw(FUNCTION LOAD REPLACE), $library);
+forget();
 
 # the form
 $p = pairing();

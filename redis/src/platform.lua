@@ -200,11 +200,20 @@ function F.active_drop(p, a)
     return { 'OK' }
 end
 
+-- A try counts as a failed one before it is made: of many at once no more than
+-- the limit are.  One that did not fail is taken back.
 function F.pairing_allow(p, a)
     local key = K.platform_rate(p, 'pairing:' .. a.address)
-    local _, used, reset = Gate.count(key, num(a.fails), '')
-    if num(a.fails) == 0 and used >= num(a.limit) then
-        return { 'rate_limited', text(reset), a.limit }
+    if num(a.tries) < 0 then
+        -- the window begins with the first that counts
+        local used = num(redis.call('GET', key) or '')
+        redis.call(used > 1 and 'DECR' or 'DEL', key)
+        return { 'OK' }
+    end
+    local wait = Gate.spend(key, 1, a.limit)
+    if wait then
+        redis.call('DECR', key)
+        return { 'rate_limited', text(wait), a.limit }
     end
     return { 'OK' }
 end
