@@ -60,7 +60,7 @@ static const vmops_json_field_t  ngx_vmops_register_fields[] = {
     { .name = "name", .type = VMOPS_FT_STRING, .min = VMOPS_NAME_MIN,
       .max = VMOPS_NAME_MAX, .pattern = VMOPS_P_TEXT },
     { .name = "hostname", .type = VMOPS_FT_STRING, .min = 1,
-      .max = VMOPS_HOSTNAME_MAX, .pattern = VMOPS_P_HOSTNAME },
+      .max = VMOPS_HOSTNAME_MAX, .pattern = VMOPS_P_TEXT },
     { .name = "version", .type = VMOPS_FT_STRING, .min = 1,
       .max = VMOPS_VERSION_MAX, .pattern = VMOPS_P_VERSION },
     { .name = "signature", .type = VMOPS_FT_STRING, .min = VMOPS_B64U_LEN(64),

@@ -299,7 +299,7 @@ NGX_VMOPS_FIELDS(agent) = {
     NGX_VMOPS_ENUM_S("status", 0, agent_states),
     NGX_VMOPS_S("version", NULLABLE, VERSION),
     NGX_VMOPS_ENUM_S("platform", NULLABLE, platforms),
-    NGX_VMOPS_S("hostname", NULLABLE, HOSTNAME),
+    NGX_VMOPS_TEXT_S("hostname", NULLABLE, VMOPS_HOSTNAME_MAX),
     NGX_VMOPS_ARRAY_S("capabilities", &ngx_vmops_e_service),
     NGX_VMOPS_S("key_id", NULLABLE, KEY_ID),
     NGX_VMOPS_ENUM_S("keystore", NULLABLE, keystores),

@@ -49,7 +49,8 @@ sub pairing { $t->made(POST => '/agents/pairings', { @_ }) }
 sub paired {
     my (%opt) = @_;
     my $new = VMOps::WSAgent->new;
-    $new->pair(sub { $s->rest(@_) }, pairing(%opt)->{code});
+    $new->pair(sub { $s->rest(@_) }, pairing(%opt)->{code},
+               hostname => 'my host.');
     return $new;
 }
 
@@ -209,7 +210,7 @@ my %base = (
     register => { json => {
         code => 'AAAA-AAAA-AAAA', ed25519_pk => 'A' x 43,
         x25519_pk => 'A' x 43, kid => 'A' x 43, platform => 'linux',
-        name => 'x', hostname => 'x', version => '1',
+        name => 'x', hostname => 'my host.', version => '1',
         signature => 'A' x 86 } },
     heartbeat => { json => {
         version => '1.0', capabilities => ['proxmox'], routes => [],

@@ -200,10 +200,19 @@ forget();
 $p = pairing();
 for my $over ({ ed25519_pk => 'x' }, { ed25519_pk => 'A' x 42 . 'B' },
               { kid => '' }, { platform => 'plan9' }, { name => '' },
-              { hostname => 'a b' }, { more => 1 }) {
+              { hostname => '' }, { hostname => "a\tb" },
+              { hostname => 'a' x 254 }, { more => 1 }) {
     $r = register(VMOps::WSAgent->new, $p->{code}, %$over);
     is "$r->{status} $r->{json}{errors}[0]{pointer}", '422 /' . (%$over)[0],
         'a form refused: ' . join ' ', %$over;
+}
+
+# a host is called as its user pleases: the name is shown, and no more
+for my $host ('host.', 'my host', "\x{41f}\x{41a}", 'a' x 64, 'a' x 253) {
+    my $made = VMOps::WSAgent->new->pair($rest, pairing()->{code},
+                                         hostname => $host);
+    is as_owner(GET => "/agents/$made->{agent_id}")->{json}{hostname}, $host,
+        'a host of ' . length($host) . ' characters';
 }
 
 # new keys for a known agent, approved at once

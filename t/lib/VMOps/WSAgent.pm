@@ -18,6 +18,7 @@ use Crypt::Digest::BLAKE2b_256 qw(blake2b_256);
 use Crypt::PK::Ed25519;
 use Crypt::PRNG qw(random_bytes);
 use Digest::SHA qw(sha1 sha256);
+use Encode qw(encode_utf8);
 use IO::Socket::IP;
 use IO::Socket::SSL;
 use JSON::PP;
@@ -96,7 +97,8 @@ sub pair {
     (my $plain = uc $code) =~ s/[- ]//g;
     my $signed = "vmops-register-v1\0" . blake2b_256($plain)
         . join('', @$keys{qw(ed_pk x_pk kid)})
-        . join('', map { pack 'C/a', $_ } $self->{platform}, $name, $hostname);
+        . join('', map { pack 'C/a', encode_utf8($_) } $self->{platform}, $name,
+               $hostname);
     my $answer = $rest->(POST => '/agents/register', { json => {
         code => $code, ed25519_pk => b64u($keys->{ed_pk}),
         x25519_pk => b64u($keys->{x_pk}), kid => b64u($keys->{kid}),
