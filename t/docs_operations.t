@@ -70,6 +70,12 @@ for my $name (sort keys %is) {
     cmp_ok length $said->{text} =~ s/^.*\|$//mgr, '>', 40, "$name: what it is for";
 }
 
+# how much of JSON a body may hold
+my ($json) = $page =~ /^\| its JSON \| (.*) \|$/m;
+is_deeply [map { tr/,//dr } $json =~ /(\d[\d,]*) \w/g],
+    [map { limit("VMOPS_JSON_${_}_MAX") } qw(DEPTH NODES MEMBERS NUMBER)],
+    'the limits of JSON';
+
 # metrics
 my %metrics = map { $_ => 1 } slurp('ngx_vmops_module/ngx_vmops_metrics.c')
     =~ /metrics_head\(b, "(\w+)"/g;

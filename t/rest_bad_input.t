@@ -52,7 +52,9 @@ my %broken = (
     'a byte order mark'  => "\xef\xbb\xbf{}",
     'too deep'           => '[' x 17 . ']' x 17,
     'very deep'          => '[' x 60000,
-    'many members'       => '{' . join(',', map { "\"m$_\":1" } 1 .. 5000) . '}',
+    'many members'       => '{' . join(',', map { "\"m$_\":1" } 1 .. 513) . '}',
+    'many values'        => '[' . join(',', (1) x 4096) . ']',
+    'a long number'      => '{"name":' . '1' x 65 . '}',
     'a control character' => "{\"name\":\"a\tb\"}",
 );
 for my $route (sort keys %routes) {
@@ -84,6 +86,16 @@ print $sock "POST /api/v1/vms HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     . "Content-Type: application/json\r\nContent-Type: text/plain\r\n\r\n{";
 $sock->flush;
 like do { local $/; <$sock> }, qr/^HTTP\/1.1 415 /, 'nor what is two things';
+
+# what is JSON, but not for us, is not said to be none
+my %said = ('an escaped NUL' => 'U\+0000', 'too deep' => 'too deeply',
+            'many members' => 'too many .*members',
+            'many values' => 'too many .*values',
+            'a long number' => 'too many .*digits', 'a name twice' => 'twice');
+for my $what (sort keys %said) {
+    like request('POST /vms', $broken{$what})->{json}{detail}, qr/$said{$what}/,
+        "$what: the detail has it";
+}
 
 # JSON, but no object, or members of other types
 my %odd = ('null' => 'null', 'a number' => '1', 'a string' => "\"$mark\"",
