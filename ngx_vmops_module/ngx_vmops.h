@@ -385,6 +385,8 @@ ngx_int_t ngx_vmops_mac_check(vmops_record_t type, vmops_span_t key,
 void ngx_vmops_problem(ngx_vmops_op_t *op, vmops_problem_t problem);
 void ngx_vmops_problem_at(ngx_vmops_op_t *op, vmops_problem_t problem,
     const char *pointer, const char *code);
+void ngx_vmops_problem_told(ngx_vmops_op_t *op, vmops_problem_t problem,
+    vmops_span_t detail);          /* "<pointer> <code>", "": no field's */
 void ngx_vmops_problem_limit(ngx_vmops_op_t *op, ngx_uint_t limit,
     ngx_msec_t reset);
 void ngx_vmops_answer(ngx_vmops_op_t *op, ngx_uint_t status,

@@ -17,6 +17,7 @@ typedef struct {
     vmops_span_t    id;
     ngx_uint_t      tries;
     ngx_int_t       refused;       /* by pairing_create */
+    vmops_span_t    detail;
 } ngx_vmops_pairing_t;
 
 
@@ -160,6 +161,7 @@ ngx_vmops_pairing_failed(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
     }
 
     p->refused = code;
+    p->detail = ngx_vmops_dup(op->request->pool, ngx_vmops_item_text(reply, 1));
 
     ngx_vmops_invoke(op, selector_drop, ngx_vmops_pairing_dropped,
                      vmops_span(p->code, VMOPS_PAIRING_SELECTOR), op->tenant,
@@ -174,7 +176,7 @@ ngx_vmops_pairing_dropped(ngx_vmops_op_t *op, redisReply *reply)
 {
     ngx_vmops_pairing_t *p = op->data;
 
-    ngx_vmops_problem(op, p->refused);
+    ngx_vmops_problem_told(op, p->refused, p->detail);
 }
 
 

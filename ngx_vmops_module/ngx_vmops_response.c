@@ -59,6 +59,31 @@ ngx_vmops_problem_at(ngx_vmops_op_t *op, vmops_problem_t problem,
 
 
 void
+ngx_vmops_problem_told(ngx_vmops_op_t *op, vmops_problem_t problem,
+    vmops_span_t detail)
+{
+    u_char  *pointer, *space;
+
+    pointer = ngx_pnalloc(op->request->pool, detail.n + 1);
+
+    if (pointer && detail.n) {
+        ngx_snprintf(pointer, detail.n + 1, "%*s%Z", detail.n, detail.p);
+
+        space = (u_char *) ngx_strchr(pointer, ' ');
+
+        if (space) {
+            *space = '\0';
+            ngx_vmops_problem_at(op, problem, (char *) pointer,
+                                 (char *) space + 1);
+            return;
+        }
+    }
+
+    ngx_vmops_problem(op, problem);
+}
+
+
+void
 ngx_vmops_problem_limit(ngx_vmops_op_t *op, ngx_uint_t limit, ngx_msec_t reset)
 {
     vmops_span_t  seconds;

@@ -154,38 +154,21 @@ ngx_vmops_failed(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
 static void
 ngx_vmops_refused(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
 {
-    u_char        *pointer, *space;
-    vmops_span_t   detail;
+    switch (code) {
 
-    if (code == VMOPS_PROBLEM_rate_limited) {
+    case VMOPS_PROBLEM_rate_limited:
         ngx_vmops_problem_limit(op, ngx_vmops_item_int(reply, 2),
                                 ngx_vmops_item_int(reply, 1));
         return;
+
+    case VMOPS_PROBLEM_invalid_params:
+    case VMOPS_PROBLEM_not_found:
+        ngx_vmops_problem_told(op, code, ngx_vmops_item_text(reply, 1));
+        return;
+
+    default:
+        ngx_vmops_problem(op, code);
     }
-
-    if (code == VMOPS_PROBLEM_invalid_params) {
-
-        /* "<pointer> <code>" */
-
-        detail = ngx_vmops_item_text(reply, 1);
-
-        pointer = ngx_pnalloc(op->request->pool, detail.n + 1);
-
-        if (pointer && detail.n) {
-            ngx_snprintf(pointer, detail.n + 1, "%*s%Z", detail.n, detail.p);
-
-            space = (u_char *) ngx_strchr(pointer, ' ');
-
-            if (space) {
-                *space = '\0';
-                ngx_vmops_problem_at(op, code, (char *) pointer,
-                                     (char *) space + 1);
-                return;
-            }
-        }
-    }
-
-    ngx_vmops_problem(op, code);
 }
 
 

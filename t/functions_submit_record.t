@@ -83,8 +83,8 @@ my $endpoint = whole($f->submit(scope => 'endpoint', action => 'list',
 is_deeply [@$endpoint{qw(agent_id secret_ref secret_version)}],
     [$w->{agent}, $ref, 1], 'endpoint: agent and version by the secret';
 ok !exists $endpoint->{vm_uuid}, 'endpoint: no VM';
-is $f->submit(scope => 'endpoint', target => ref_of(uuid()))->[0],
-    'not_found', 'endpoint: an unknown secret';
+is_deeply $f->submit(scope => 'endpoint', target => ref_of(uuid())),
+    ['not_found', '/secret_ref unknown'], 'endpoint: an unknown secret';
 is_deeply $f->submit(scope => 'endpoint', target => $ref, family => 'ssh'),
     ['invalid_params', '/secret_ref family'], 'endpoint: of another family';
 
@@ -94,8 +94,8 @@ my $task = whole($f->submit(scope => 'task', action => 'task-status',
 is_deeply [@$task{qw(agent_id vm_uuid guest node vmid secret_ref target)}],
     [$w->{agent}, $w->{vm}, 'qemu', 'pve1', 101, $ref, $arg->{command_id}],
     "task: that command's target and secret";
-is $f->submit(scope => 'task', target => uuid())->[0], 'not_found',
-    'task: an unknown command';
+is_deeply $f->submit(scope => 'task', target => uuid()),
+    ['not_found', '/command_id unknown'], 'task: an unknown command';
 is_deeply $f->submit(scope => 'task', target => $arg->{command_id},
                      family => 'ssh'),
     ['invalid_params', '/command_id family'], 'task: of another family';

@@ -222,9 +222,10 @@ $r = register($again, $p->{code});
 is "$r->{status} $r->{json}{status}", '201 offline', 'paired again, approved';
 is $r->{json}{agent_id}, $agent->id, 'as the same agent';
 isnt $r->{json}{fingerprint}, $made{fingerprint}, 'with other keys';
-is as_owner(POST => '/agents/pairings', { json => {
-    agent_id => '01890000-0000-7000-8000-000000000000' } })->{status}, 404,
-    'not for one that is not there';
+$r = as_owner(POST => '/agents/pairings', { json => {
+    agent_id => '01890000-0000-7000-8000-000000000000' } });
+is "$r->{status} @{ $r->{json}{errors}[0] }{qw(pointer code)}",
+    '404 /agent_id unknown', 'not for one that is not there';
 
 # a license that allows no more is told to the owner, not to the user only
 for my $lease ([license_limit => max_agents => 1],

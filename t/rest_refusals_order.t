@@ -132,7 +132,7 @@ refused('a member that is missing', $s->rest(POST => '/vms', {
 # the call's own
 refused('an agent that is not there', $s->rest(POST => '/vms', {
     @owner, json => { %vm, agent_id => '01890000-0000-7000-8000-000000000000' }
-    }), 404, 'not_found');
+    }), 404, 'not_found', '/agent_id', 'unknown');
 is $s->rest(POST => '/vms', { @owner, json => \%vm })->{status}, 201,
     'and what is right is done';
 

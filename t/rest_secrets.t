@@ -160,6 +160,15 @@ for my $path ('bot/a b/ssh', "vm/$vm/smtp", "host/x/ssh", 'bot/' . 'x' x 65
     is $t->rest(PUT => "/secrets/bindings/$path", { json => {
         secret_ref => $key } })->{status}, 404, "no such place: $path";
 }
+for my $case (["vm/$vm", 'sec_' . '0' x 32, '/secret_ref unknown'],
+              ["vm/01890000-0000-7000-8000-000000000000", $key, '']) {
+    my ($scope, $of, $field) = @$case;
+    my $r = $t->rest(PUT => "/secrets/bindings/$scope/ssh",
+                     { json => { secret_ref => $of } });
+    is "$r->{status} " . join(' ', map { "$_->{pointer} $_->{code}" }
+                              @{ $r->{json}{errors} // [] }), "404 $field",
+        $field ? 'no such secret' : 'no such VM';
+}
 is $t->rest(DELETE => "/secrets/$key")->{status}, 409, 'bound, it stays';
 is $t->rest(DELETE => "/secrets/$key?force=1")->{status}, 409, 'even so';
 is $t->rest(DELETE => "/secrets/bindings/vm/$vm/ssh")->{status}, 204,

@@ -95,7 +95,11 @@ refused('list of a UUID', submit('proxmox/list', { secret_ref => $vm }), 422,
 # parameters, after the target
 my $wrong = { timeout => 0, force => 1 };
 refused('wrong parameters of an unknown VM', submit('proxmox/start', {
-    vm_uuid => $unknown, params => $wrong }), 404, 'not_found');
+    vm_uuid => $unknown, params => $wrong }), 404, 'not_found', '/vm_uuid',
+    'unknown');
+refused('an unknown secret', submit('proxmox/list', {
+    secret_ref => 'sec_' . '0' x 32 }), 404, 'not_found', '/secret_ref',
+    'unknown');
 my $free = $t->made(POST => '/vms', { name => 'free', agent_id => undef,
     guest => 'lxc', node => 'pve1', vmid => 101 })->{vm_uuid};
 refused('wrong parameters of an unassigned VM', submit('proxmox/start', {

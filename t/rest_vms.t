@@ -47,9 +47,13 @@ for my $json ({ state => 'provisioning' }, { vm_uuid => $id }, { name => undef }
     is "$r->{status} $r->{json}{errors}[0]{pointer}", "422 /$field",
         "refused: $field";
 }
-is call(PATCH => "/vms/$id", {
-    agent_id => '01890000-0000-7000-8000-000000000000' })->{status}, 404,
-    'no such agent';
+for my $path ($id, '01890000-0000-7000-8000-000000000000') {
+    $r = call(PATCH => "/vms/$path", {
+        agent_id => '01890000-0000-7000-8000-000000000000' });
+    is "$r->{status} " . ($r->{json}{errors}[0]{pointer} // 'of the path'),
+        '404 ' . ($path eq $id ? '/agent_id' : 'of the path'),
+        'no such agent, no such VM';
+}
 
 # a record that somebody else wrote is not carried on
 my $key = "tenants/{acme}/vms/$id";

@@ -47,7 +47,7 @@ function F.binding_set(t, a)
     local ref = Secret.ref(a.secret_id)
     local secret = record(K.secret(t, ref))
     if not secret then
-        return { 'not_found' }
+        return { 'not_found', '/secret_ref unknown' }
     end
     if a.scope_type == 'vm' then
         local vm = record(K.vm(t, a.scope_id))

@@ -45,7 +45,7 @@ function F.pairing_create(t, a)
     local again = a.agent_id ~= ''
     local before = again and record(K.agent(t, a.agent_id))
     if again and not before then
-        return { 'not_found' }
+        return { 'not_found', '/agent_id unknown' }
     end
     local ms = now()
     local code = room(record(t), again, before, ms)

@@ -114,7 +114,7 @@ local TARGET = {}
 function TARGET.vm(s)
     s.vm = attested(K.vm(s.t, s.a.target), RECORD.vm)
     if not s.vm then
-        return { 'not_found' }
+        return { 'not_found', '/vm_uuid unknown' }
     end
     s.agent_id = s.vm[1] or ''
     if s.agent_id == '' or (s.vm[4] or '') == '' then
@@ -126,7 +126,7 @@ function TARGET.endpoint(s)
     s.secret_ref = s.a.target
     s.secret = secret_of(K.secret(s.t, s.secret_ref))
     if not s.secret then
-        return { 'not_found' }
+        return { 'not_found', '/secret_ref unknown' }
     end
     s.agent_id = s.secret.agent_id
 end
@@ -134,7 +134,7 @@ end
 function TARGET.task(s)
     s.origin = Command.record(K.command(s.t, s.a.target))
     if not s.origin then
-        return { 'not_found' }
+        return { 'not_found', '/command_id unknown' }
     end
     s.secret_ref = s.origin.secret_ref
     s.agent_id = s.origin.agent_id

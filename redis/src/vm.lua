@@ -13,7 +13,7 @@ end
 
 function F.vm_add(t, a)
     if not agent_known(t, a.agent_id) then
-        return { 'not_found' }
+        return { 'not_found', '/agent_id unknown' }
     end
     local ms, key, tenant = now(), K.vm(t, a.vm_uuid), record(t)
     if redis.call('EXISTS', key) == 1 then
@@ -64,7 +64,7 @@ function F.vm_set(t, a)
         return { 'conflict' }
     end
     if not agent_known(t, mapped(list).agent_id) then
-        return { 'not_found' }
+        return { 'not_found', '/agent_id unknown' }
     end
     put(key, list)
     put(key, { 'mac', a.mac })
