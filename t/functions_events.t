@@ -80,6 +80,42 @@ my @last = (events(after => $newest))[-2, -1];
 is_deeply [map { (split)[-1] } $f->heard($live)], [map { $_->{id} } @last],
     'each is told by its id';
 
+# whatever tells that an agent can open other secrets now, its change is an event
+my %agent = (agent_id => $w->{agent});
+my %upload = (%agent, secret_id => uuid(), kind => 'ssh_key', alg => 'x',
+              created_ms => 1, secret_nonce => 'n', ciphertext => 'c',
+              aad_meta => 'm', size => 1);
+my @says = (
+    [session_status => { %agent, session => $w->{session} }],
+    [agent_heartbeat => \%agent],
+    [secret_add => { %upload, label => 'x' }],
+    [secret_rotate => { %upload{grep { $_ ne 'kind' } keys %upload},
+                        if_match => 1, version => 2 }],
+);
+sub says {
+    my ($function, $arg, %what) = @_;
+    my $nonce = $function ne 'session_status';
+    $f->ok_call($function => { %$arg, ($nonce ? (nonce => uuid()) : ()),
+                               %what });
+    my @told = grep { $_->{event} eq 'agent.keystore' }
+        map { decode_json($_->{entry}) } events(after => $newest);
+    (undef, undef, $newest) = $f->ok_call(events_read => { limit => 1 });
+    return \@told;
+}
+for my $case (@says) {
+    is_deeply says(@$case, key_id => "k of $case->[0]"),
+        [{ event => 'agent.keystore', id => $w->{agent},
+           key_id => "k of $case->[0]",
+           $case->[0] =~ /^secret/ ? (keystore => 'ok') : () }],
+        "$case->[0]: another key";
+}
+for my $case (@says[0, 1]) {
+    is_deeply says(@$case, %$_), [], "$case->[0]: what is known, no event"
+        for {}, { keystore => 'ok', key_id => 'k of secret_rotate' };
+    is scalar @{ says(@$case, keystore => $_) }, 1, "$case->[0]: $_"
+        for qw(unreadable ok);
+}
+
 # the end is cut, where nobody seals what has happened
 $f->admin('XADD', $f->key('events'), '*', 'type', 'x') for 1 .. 300;
 my $len = $f->admin('XLEN', $f->key('events'));

@@ -62,6 +62,20 @@ function Agent.drain(t, ms, id, code, actor)
     end
 end
 
+-- What it says of itself: name, value pairs, "" for what it does not say.  A
+-- change of what it can open is told.
+function Agent.says(t, ms, id, list)
+    local key, says = K.agent(t, id), mapped(list)
+    local keystore, key_id = fields(key, 'keystore', 'key_id')
+    put(key, filled(list))
+    if says.keystore ~= '' and says.keystore ~= keystore
+       or says.key_id ~= '' and says.key_id ~= key_id
+    then
+        Events.change(t, ms, 'agent.keystore', id,
+                      { 'keystore', says.keystore, 'key_id', says.key_id })
+    end
+end
+
 local function answer(t, id, live, ms)
     return { 'OK', Agent.view(t, id, live, ms) }
 end
@@ -149,8 +163,7 @@ function F.agent_unlock(t, a)
 end
 
 function F.agent_heartbeat(t, a)
-    local key = K.agent(t, a.agent_id)
-    local agent = record(key)
+    local agent = record(K.agent(t, a.agent_id))
     if not agent then
         return { 'unauthenticated' }
     end
@@ -163,10 +176,10 @@ function F.agent_heartbeat(t, a)
     if barred and barred ~= 'agent_locked' then
         return { barred }
     end
-    put(key, filled({
+    Agent.says(t, ms, a.agent_id, {
         'version', a.version, 'capabilities', a.capabilities,
         'routes', a.routes, 'keystore', a.keystore, 'key_id', a.key_id,
         'last_seen', text(ms),
-    }))
+    })
     return { 'OK', Agent.status(agent, a.live, ms), Seals.last(t) }
 end

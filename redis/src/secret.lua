@@ -62,14 +62,13 @@ local function refused(t, a, ms)
 end
 
 -- one version's ciphertext; what its agent seals with now is what it can open
-local function store(t, a, ref, version, kind)
+local function store(t, ms, a, ref, version, kind)
     put(K.version(t, ref, version), {
         'kind', kind, 'alg', a.alg, 'key_id', a.key_id,
         'nonce', a.secret_nonce, 'ciphertext', a.ciphertext,
         'aad_meta', a.aad_meta, 'created_ms', a.created_ms,
     })
-    redis.call('HSET', K.agent(t, a.agent_id), 'key_id', a.key_id,
-               'keystore', 'ok')
+    Agent.says(t, ms, a.agent_id, { 'key_id', a.key_id, 'keystore', 'ok' })
 end
 
 function F.secret_add(t, a)
@@ -90,7 +89,7 @@ function F.secret_add(t, a)
         'via', a.via, 'alg', a.alg, 'key_id', a.key_id, 'version', '1',
         'size', a.size, 'agent_id', a.agent_id, 'created_at', text(ms),
     })
-    store(t, a, ref, '1', a.kind)
+    store(t, ms, a, ref, '1', a.kind)
     redis.call('ZADD', K.secrets(t), 0, ref)
     Events.audit(t, ms, 'secret.added', 'agent:' .. a.agent_id, ref,
                  { 'kind', a.kind, 'key_id', a.key_id })
@@ -113,7 +112,7 @@ function F.secret_rotate(t, a)
     then
         return { 'version_mismatch' }
     end
-    store(t, a, ref, a.version, secret.kind)
+    store(t, ms, a, ref, a.version, secret.kind)
     redis.call('PEXPIRE', K.version(t, ref, secret.version),
                LIMIT.SECRET_OLD_KEPT_S * 1000)
     redis.call('DEL', K.version(t, ref, text(num(secret.version)

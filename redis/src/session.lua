@@ -230,19 +230,11 @@ function F.session_status(t, a)
     if refusal then
         return refusal
     end
-    local key = K.agent(t, a.agent_id)
     local ms = now()
-    local keystore, key_id = fields(key, 'keystore', 'key_id')
-    put(key, filled({
+    Agent.says(t, ms, a.agent_id, {
         'routes', a.routes, 'keystore', a.keystore, 'key_id', a.key_id,
         'capabilities', a.capabilities, 'last_seen', text(ms),
-    }))
-    if a.keystore ~= '' and a.keystore ~= keystore
-       or a.key_id ~= '' and a.key_id ~= key_id
-    then
-        Events.change(t, ms, 'agent.keystore', a.agent_id,
-                      { 'keystore', a.keystore, 'key_id', a.key_id })
-    end
+    })
     return { 'OK' }
 end
 
