@@ -495,7 +495,9 @@ ngx_vmops_command_list(ngx_vmops_op_t *op)
         { "/agent_id", VMOPS_P_UUID, "pattern" }
     };
 
-    if (ngx_vmops_page(op, VMOPS_P_UUID, &page) != NGX_OK) {
+    /* the store knows what a cursor of this list is */
+
+    if (ngx_vmops_page(op, VMOPS_P_NONE, &page) != NGX_OK) {
         return;
     }
 

@@ -155,7 +155,8 @@ ngx_vmops_page(ngx_vmops_op_t *op, vmops_pattern_t cursor,
     /* the id of the last one seen, which may be gone by now */
 
     if (ngx_vmops_arg(op->request, "cursor", &page->cursor) == NGX_OK
-        && !vmops_pattern_match(cursor, page->cursor))
+        && (page->cursor.n == 0
+            || !vmops_pattern_match(cursor, page->cursor)))
     {
         ngx_vmops_problem_at(op, VMOPS_PROBLEM_bad_request, "/cursor",
                              "pattern");

@@ -161,6 +161,7 @@ ngx_vmops_refused(ngx_vmops_op_t *op, ngx_int_t code, redisReply *reply)
                                 ngx_vmops_item_int(reply, 1));
         return;
 
+    case VMOPS_PROBLEM_bad_request:
     case VMOPS_PROBLEM_invalid_params:
     case VMOPS_PROBLEM_not_found:
         ngx_vmops_problem_told(op, code, ngx_vmops_item_text(reply, 1));

@@ -72,8 +72,31 @@ is_deeply [(pages(command_list => $id, 2, vm_uuid => $other))[0]],
     [[$on_other]], 'by VM';
 is_deeply [(pages(command_list => $id, 50, agent_id => uuid()))[0]], [[]],
     'by agent: none';
-is_deeply $f->call(command_list => { limit => 2, cursor => uuid() }),
-    ['OK', [], ''], 'a cursor that is no longer kept is the end';
+
+# what the cursor names may have left meanwhile, and others be as old
+sub listed {
+    my ($items, $next) = $f->ok_call(command_list => { limit => 3, @_ });
+    return [map { $id->($_) } @$items], $next;
+}
+my $at = $f->admin('ZSCORE', $f->key('agent_commands'), $commands[3]);
+$f->admin('ZADD', $f->key('agent_commands'), $at, $_) for @commands[1 .. 5];
+my @same = reverse sort @commands[1 .. 5];
+my ($first, $next) = listed(vm_uuid => $w->{vm});
+is_deeply $first, [$commands[6], @same[0, 1]], 'of one moment: by their ids';
+my $record = $f->admin('DUMP', $f->key('agent_commands', $same[1]));
+for my $gone (0, 1) {
+    if ($gone) {
+        $f->admin('DEL', $f->key('agent_commands', $same[1]));
+        $f->admin('ZREM', $f->key('agent_commands'), $same[1]);
+    }
+    is_deeply +(listed(cursor => $next))[0], [@same[2 .. 4]],
+        'after one that is ' . ($gone ? 'gone' : 'there');
+}
+$f->admin('RESTORE', $f->key('agent_commands', $same[1]), 0, $record);
+$f->admin('ZADD', $f->key('agent_commands'), $at, $same[1]);
+is_deeply $f->call(command_list => { limit => 2, cursor => $_ }),
+    ['bad_request', '/cursor pattern'], "no cursor: $_"
+    for uuid(), "x$next", "0$next", $next . '0', "$next ", '1.', '.' . uuid();
 $f->age($commands[5], 20_000);
 is_deeply [(pages(command_list => $id, 50, status => 'failed'))[0]],
     [[$commands[5]]], 'a list ends what is overdue';

@@ -154,6 +154,8 @@ for my $list (qw(agents vms tokens secrets vm-ops/commands vm-ops/actions)) {
         ->{json}{code}, 'bad_request', "/$list: no $_"
         for qw(cursor=last limit=0 limit=201);
 }
+is $s->rest(GET => "/$_?cursor=", { token => $t->{token} })->{json}{code},
+    'bad_request', "an empty one of /$_" for qw(audit tokens vm-ops/commands);
 is $s->rest(GET => '/admin/tenants?cursor=-x', { token => $s->platform_token })
     ->{json}{code}, 'bad_request', 'nor of /admin/tenants';
 

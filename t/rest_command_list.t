@@ -65,7 +65,8 @@ is_deeply ids(list("?vm_uuid=$second&status=succeeded&limit=2")),
     [@all[1, 3]], 'by all of it';
 
 for my $bad ('status=done', 'status=RUNNING', 'vm_uuid=1', 'agent_id=x',
-             'limit=0', 'limit=201', 'limit=x', 'cursor=', 'cursor=x') {
+             'limit=0', 'limit=201', 'limit=x', 'cursor=', 'cursor=x',
+             "cursor=$all[2]") {
     my $r = $t->rest(GET => "/vm-ops/commands?$bad");
     is $r->{status}, 400, "$bad: 400";
     is $r->{json}{code}, 'bad_request', "$bad: bad_request";

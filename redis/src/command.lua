@@ -212,24 +212,40 @@ local function maybe(t, ms, a, id)
            and num(redis.call('ZSCORE', K.deadlines(t), id) or '') <= ms
 end
 
+-- Where the list goes on after a cursor, "<time>.<id>": behind that command, or
+-- where it would be if it were still kept.  nil: it is no cursor.
+local function behind(index, cursor)
+    if cursor == '' then
+        return 0
+    end
+    local at, id = string.match(cursor, '^(%d+)%.([0-9a-f-]+)$')
+    if not at or not ordinal(at) or #id ~= LIMIT.UUID_TEXT then
+        return nil
+    end
+    local rank = redis.call('ZCOUNT', index, '(' .. at, '+inf')
+    for _, other in ipairs(redis.call('ZRANGEBYSCORE', index, at, at)) do
+        rank = other >= id and rank + 1 or rank
+    end
+    return rank
+end
+
 -- Newest first.  A page ends early where a filter finds little or the records
 -- are large: the cursor is always the last one looked at.
 function F.command_list(t, a)
     local ms, index = now(), K.commands(t)
     local most = math.min(math.max(num(a.limit), 1), LIMIT.LIST_LIMIT_MAX)
-    local from = 0
-    if a.cursor ~= '' then
-        local rank = redis.call('ZREVRANK', index, a.cursor)
-        if not rank then
-            return { 'OK', {}, '' }
-        end
-        from = rank + 1
+    local from = behind(index, a.cursor)
+    if not from then
+        return { 'bad_request', '/cursor pattern' }
     end
-    local ids = redis.call('ZREVRANGE', index, from, from + LIMIT.SCAN_MAX)
+    local list = redis.call('ZREVRANGE', index, from, from + LIMIT.SCAN_MAX,
+                            'WITHSCORES')
     local items, size = {}, 0
-    for i, id in ipairs(ids) do
-        if i > LIMIT.SCAN_MAX or #items == most or size > LIMIT.PAGE_BYTES then
-            return { 'OK', items, ids[i - 1] }
+    for i = 1, #list, 2 do
+        local id = list[i]
+        if i > 2 * LIMIT.SCAN_MAX or #items == most or size > LIMIT.PAGE_BYTES
+        then
+            return { 'OK', items, list[i - 1] .. '.' .. list[i - 2] }
         end
         local command = maybe(t, ms, a, id) and Command.current(t, ms, id)
         if command and (a.status == '' or a.status == command.status) then
