@@ -331,6 +331,85 @@ vmops_jw_node(vmops_jw_t *w, const vmops_json_t *node)
 }
 
 
+/* how many of these, in the order of names, come before that name */
+
+static size_t
+before_name(const vmops_json_t *const *members, size_t n, vmops_span_t name)
+{
+    int           rc;
+    size_t        low, high, middle;
+    vmops_span_t  key;
+
+    low = 0;
+    high = n;
+
+    while (low < high) {
+        middle = (low + high) / 2;
+        key = members[middle]->key;
+
+        rc = memcmp(key.p, name.p, key.n < name.n ? key.n : name.n);
+
+        if (rc < 0 || (rc == 0 && key.n < name.n)) {
+            low = middle + 1;
+
+        } else {
+            high = middle;
+        }
+    }
+
+    return low;
+}
+
+
+static void
+members_sorted(vmops_jw_t *w, const vmops_json_t *obj)
+{
+    size_t               i, n;
+    const vmops_json_t  *member, *members[VMOPS_JSON_MEMBERS_MAX];
+
+    n = 0;
+
+    for (member = obj->child; member != NULL; member = member->next) {
+        i = before_name(members, n, member->key);
+        memmove(members + i + 1, members + i, (n - i) * sizeof(members[0]));
+        members[i] = member;
+        n++;
+    }
+
+    for (i = 0; i < n; i++) {
+        vmops_jw_key_span(w, members[i]->key);
+        vmops_jw_sorted(w, members[i]);
+    }
+}
+
+
+void
+vmops_jw_sorted(vmops_jw_t *w, const vmops_json_t *node)
+{
+    const vmops_json_t  *child;
+
+    switch (node->type) {
+
+    case VMOPS_JSON_ARRAY:
+        vmops_jw_arr(w);
+        for (child = node->child; child != NULL; child = child->next) {
+            vmops_jw_sorted(w, child);
+        }
+        vmops_jw_arr_end(w);
+        return;
+
+    case VMOPS_JSON_OBJECT:
+        vmops_jw_obj(w);
+        members_sorted(w, node);
+        vmops_jw_obj_end(w);
+        return;
+
+    default:
+        vmops_jw_node(w, node);
+    }
+}
+
+
 void
 vmops_jw_kstr(vmops_jw_t *w, const char *key, vmops_span_t s)
 {

@@ -207,6 +207,10 @@ void vmops_jw_secret_ref(vmops_jw_t *w, const vmops_uuid_t *u);
  * escapes.  Equal trees give equal bytes. */
 void vmops_jw_node(vmops_jw_t *w, const vmops_json_t *node);
 
+/* The same with the members of each object in the order of their names:
+ * objects that differ in nothing but that order give equal bytes. */
+void vmops_jw_sorted(vmops_jw_t *w, const vmops_json_t *node);
+
 /* key and value in one */
 
 void vmops_jw_kstr(vmops_jw_t *w, const char *key, vmops_span_t s);

@@ -191,9 +191,10 @@ static ngx_int_t
 ngx_vmops_submit_idem(ngx_vmops_op_t *op, ngx_vmops_submit_t *s)
 {
     size_t        i, n;
-    u_char       *p;
+    u_char       *p, *last;
     uint8_t       hash[VMOPS_HASH], tenant16[16];
     ngx_int_t     rc;
+    vmops_jw_t    w;
     vmops_span_t  key, body;
 
     rc = ngx_vmops_header_in(op->request, "idempotency-key", &key);
@@ -218,22 +219,28 @@ ngx_vmops_submit_idem(ngx_vmops_op_t *op, ngx_vmops_submit_t *s)
         goto invalid;
     }
 
-    /* the same request: the same action, and the same JSON */
+    /* the same request: the same action, and the same JSON in any order */
 
-    body = ngx_vmops_argument(op->request->pool, op->json);
-    n = op->path[0].n + 1 + op->path[1].n + 1 + body.n;
+    n = op->path[0].n + 1 + op->path[1].n + 1 + VMOPS_BODY_MAX;
 
     p = ngx_pnalloc(op->request->pool, n);
-
-    if (p == NULL || body.p == NULL) {
+    if (p == NULL) {
         ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
         return NGX_ERROR;
     }
 
-    ngx_snprintf(p, n, "%*s/%*s %*s", op->path[0].n, op->path[0].p,
-                 op->path[1].n, op->path[1].p, body.n, body.p);
+    last = ngx_snprintf(p, n, "%*s/%*s ", op->path[0].n, op->path[0].p,
+                        op->path[1].n, op->path[1].p);
 
-    vmops_hash(hash, vmops_span(p, n));
+    vmops_jw_init(&w, last, VMOPS_BODY_MAX);
+    vmops_jw_sorted(&w, op->json);
+
+    if (vmops_jw_done(&w, &body) != 0) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_internal_error);
+        return NGX_ERROR;
+    }
+
+    vmops_hash(hash, vmops_span(p, last - p + body.n));
 
     vmops_b64u_encode(s->body_hash, hash, VMOPS_HASH);
     vmops_b64u_encode(s->idem_text, s->idem, VMOPS_HASH);

@@ -63,6 +63,10 @@ is submit($key, headers => { 'Idempotency-Key' => $key,
                              'Content-Type' => 'application/json' },
           body => qq({ "vm_uuid" : "$vm" ,\n "p\\u0061rams":{"timeout":5 } }))
     ->{json}{command_id}, $id, 'another spelling is the same';
+is submit($key, headers => { 'Idempotency-Key' => $key,
+                             'Content-Type' => 'application/json' },
+          body => qq({"params":{"timeout":5},"vm_uuid":"$vm"}))
+    ->{json}{command_id}, $id, 'so is another order';
 mismatch('another parameter', submit($key, json => {
     vm_uuid => $vm, params => { timeout => 6 } }));
 mismatch('no parameter', submit($key));

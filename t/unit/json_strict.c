@@ -353,6 +353,65 @@ serialised_again(void **state UNUSED)
 }
 
 
+/* in the order of names, at every depth, whatever order they came in */
+
+static void
+serialised_sorted(void **state UNUSED)
+{
+    size_t        i;
+    uint8_t       out[512];
+    vmops_jw_t    w;
+    vmops_span_t  s;
+
+    static const char *const  cases[] = {
+        "{\"b\":[2,1,{\"y\":\"\\u0041\",\"x\":{}}],\"a\":1.0,\"ab\":null,"
+        "\"\":true,\"B\":\"\"}",
+        " { \"ab\" : null, \"a\":1.0, \"\":true, \"B\":\"\",\n"
+        "\"b\":[2,1,{\"x\":{},\"y\":\"A\"}] }"
+    };
+
+    for (i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(parse(cases[i]), VMOPS_JSON_OK);
+        vmops_jw_init(&w, out, sizeof(out));
+        vmops_jw_sorted(&w, root);
+        assert_int_equal(vmops_jw_done(&w, &s), 0);
+        assert_span(s, "{\"\":true,\"B\":\"\",\"a\":1.0,\"ab\":null,"
+                       "\"b\":[2,1,{\"x\":{},\"y\":\"A\"}]}");
+    }
+}
+
+
+/* as many members as the reader takes */
+
+static void
+sorted_full(void **state UNUSED)
+{
+    size_t        i, n;
+    char          doc[8 * VMOPS_JSON_MEMBERS_MAX + 3];
+    uint8_t       out[sizeof(doc)];
+    vmops_jw_t    w;
+    vmops_span_t  s;
+
+    n = 0;
+
+    for (i = 0; i < VMOPS_JSON_MEMBERS_MAX; i++) {
+        n += (size_t) snprintf(doc + n, sizeof(doc) - n, "%c\"%03zu\":0",
+                               i == 0 ? '{' : ',',
+                               VMOPS_JSON_MEMBERS_MAX - 1 - i);
+    }
+
+    doc[n++] = '}';
+
+    assert_int_equal(parse_n(doc, n), VMOPS_JSON_OK);
+    vmops_jw_init(&w, out, sizeof(out));
+    vmops_jw_sorted(&w, root);
+    assert_int_equal(vmops_jw_done(&w, &s), 0);
+    assert_int_equal(s.n, n);
+    assert_memory_equal(s.p, "{\"000\":0,\"001\":0,", 17);
+    assert_memory_equal(s.p + n - 9, ",\"511\":0}", 9);
+}
+
+
 /* every prefix and every one-byte change of a document: no crash, and what
  * is accepted is written and read again */
 
@@ -409,6 +468,8 @@ main(void)
         cmocka_unit_test(small_arenas),
         cmocka_unit_test(values),
         cmocka_unit_test(serialised_again),
+        cmocka_unit_test(serialised_sorted),
+        cmocka_unit_test(sorted_full),
         cmocka_unit_test(mangled)
     };
 
