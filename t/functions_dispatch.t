@@ -161,6 +161,19 @@ is_deeply $f->finish($late, status => 'indeterminate'), ['OK', 'known'],
 is_deeply $f->finish($late, status => 'failed'), ['OK', 'done'],
     'until it does';
 
+# what is told of progress is what the command has: null for what was not said
+my $partly = $f->submitted;
+$f->take;
+$f->ok_call(progress => { @as, command_id => $partly });
+for my $part ({ percent => 41 }, { stage => 'x' }, { message => 'x' }) {
+    my (undef, undef, $before) = $f->ok_call(events_read => { limit => 1 });
+    $f->ok_call(progress => { @as, command_id => $partly, %$part });
+    my ($after) = $f->ok_call(events_read => { after => $before, limit => 1 });
+    is_deeply decode_json(hash($after->[0][1])->{data}),
+        { percent => undef, stage => undef, message => undef, %$part },
+        "only @{[ %$part ]}: null for the rest";
+}
+
 # cancelling
 my ($queued, $sent) = map { $f->submitted } 1 .. 2;
 is hash(($f->ok_call(command_cancel => { actor => 'token:1',

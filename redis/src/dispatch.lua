@@ -140,6 +140,11 @@ local function owned(t, a)
     return command
 end
 
+-- what was not said is null, as it is in the command
+local function said(s)
+    return s == '' and 'null' or json_string(s)
+end
+
 function F.progress(t, a)
     local command, refusal = owned(t, a)
     if not command then
@@ -163,8 +168,8 @@ function F.progress(t, a)
         more_to_read(t, a, command)
         Events.command(t, ms, a.command_id, 'progress', 'running',
                        '{"percent":' .. (percent and text(percent) or 'null')
-                       .. ',"stage":' .. json_string(a.stage)
-                       .. ',"message":' .. json_string(a.message) .. '}')
+                       .. ',"stage":' .. said(a.stage)
+                       .. ',"message":' .. said(a.message) .. '}')
     end
     if #list > 0 then
         put(K.command(t, a.command_id), list)
