@@ -265,6 +265,6 @@ ngx_agents_ws_recover_handler(ngx_agents_ws_call_t *call, redisReply *reply)
     if (s && !s->closing && !s->dead
         && (reply == NULL || !ngx_agents_ws_reply_is(reply, "OK")))
     {
-        ngx_agents_ws_refused(s, NULL);
+        ngx_agents_ws_refused(s, reply);
     }
 }

@@ -388,7 +388,7 @@ ngx_agents_ws_finish_handler(ngx_agents_ws_call_t *call, redisReply *reply)
     if (reply == NULL || !ngx_agents_ws_reply_is(reply, "OK")
         || ngx_agents_ws_lost(call, reply))
     {
-        ngx_agents_ws_refused(s, NULL);
+        ngx_agents_ws_refused(s, reply);
         return;
     }
 

@@ -58,6 +58,11 @@ my %bars = (
                     secret_id => uuid() },
     secret_rotate => { agent_id => $w->{agent}, nonce => 'r',
                        secret_id => $w->{secret} },
+    finish => { agent_id => $w->{agent}, command_id => $sent,
+                status => 'succeeded', receipt_signature => 's' },
+    recover => { agent_id => $w->{agent}, command_id => uuid(),
+                 field_value => [qw(iat 1 seq 9 timeout_s 60)] },
+    audit_witness => { agent_id => $w->{agent}, n => 9, h => 'h' },
     agent_approve => { agent_id => $w->{agent} },
 );
 is_deeply { map { $_ => $f->call($_ => $bars{$_})->[0] } keys %bars },
@@ -69,8 +74,12 @@ $f->heard($wake);
 is $f->call(agent_revoke => { %revoke })->[0], 'OK', 'repeated: no error';
 is_deeply [$f->heard($wake)], ["revoke $w->{agent}"], 'it only wakes again';
 is(($f->ok_call(license_get => {}))[6], 1, 'and is counted once');
-is_deeply $f->finish($sent), ['OK', 'done'],
-    'a signed result of what was sent is taken';
+$f->age($sent, 62_000);
+is_deeply [@{ $f->command($sent) }{qw(status error_code)}],
+    ['indeterminate', 'agent_revoked'],
+    'what was sent: nobody knows, at its deadline';
+is $f->finish($sent)->[0], 'agent_revoked', 'and no signed result says it';
+is $f->command($sent)->{status}, 'indeterminate', 'so it stays';
 
 # paired again it is counted again
 $f->make_agent(again => $w->{agent});

@@ -66,10 +66,19 @@ is $g->wait_command($id, 'cancelled')->{error_code}, 'cancelled', 'cancelled';
 
 # revocation
 
+$g->submit(target => $vm);
+my $running = $a->cmd;
+$a->ack($running);
+$g->wait_command($running->{id}, 'running');
 my $start = now;
 $g->decide(revoke => $a);
-ended($a, 4403, 'revoked');
+is $a->ctl->{code}, 4403, 'revoked: a signed end, 4403';
+$a->result($running, frame => { cmd => $running->{frame} });
+is $a->closed, 4403, 'revoked: and closed 4403';
 cmp_ok now - $start, '<', 2, 'within 2 s of the revocation';
+is_deeply [grep { $_->{t} eq 'result.ok' } @{ $a->{skipped} }], [],
+    'what it says after that is not answered';
+is $g->command($running->{id})->{status}, 'running', 'nor believed';
 is_deeply $f->call(agent_get => { agent_id => $a->id })->[0], 'OK',
     'its record stays';
 

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use VMOps;
+use VMOps::Functions qw(uuid);
 use VMOps::Gateway;
 
 use constant LATE_S => 10;
@@ -14,8 +15,8 @@ use constant LATE_S => 10;
 # by default a ping is due every 25 s, so that is 35 s
 my $ping_s = rounds(ci => 5, full => 25);
 my $g = VMOps::Gateway->start(directives => "agents_ws_ping ${ping_s}s;");
-my @agents = map { $g->make_agent->online } 1 .. 3;
-$g->wait_online($_) for @agents;
+my ($teller, @agents) = map { $g->make_agent->online } 1 .. 4;
+$g->wait_online($_) for $teller, @agents;
 my $a = $g->online;
 
 # a ping is answered while nobody reads here
@@ -37,7 +38,10 @@ sub function {
 
 my $start = now;
 $g->at_once(map { [function(agent_revoke => $g->decision(revoke => $_))] }
-            @agents);
+            $teller, @agents);
+$teller->result({ id => uuid(), payload => '{}', secrets => [] });
+is $teller->ctl(2)->{code}, 4403, 'one that says something: a signed end at once';
+is $teller->closed, 4403, 'closed 4403';
 for my $n (0 .. $#agents) {
     pongs();
     my $left = $start + $ping_s + LATE_S - now;

@@ -122,6 +122,9 @@ end
 -- it was shown: once for each such seal, this is said; and no number that was
 -- seen is given out again.
 function F.audit_witness(t, a)
+    if fields(K.agent(t, a.agent_id), 'revoked') == '1' then
+        return { 'agent_revoked' }
+    end
     local n = whole(a.n)
     local count, told = fields(t, 'audit', 'witnessed')
     if not n or n <= num(told) then

@@ -209,7 +209,11 @@ function F.recover(t, a)
         return { 'bad_request' }
     end
     local agent = K.agent(t, a.agent_id)
-    local known, last = fields(agent, 'agent_id', 'last_seq')
+    local known, last, revoked = fields(agent, 'agent_id', 'last_seq',
+                                        'revoked')
+    if revoked == '1' then
+        return { 'agent_revoked' }
+    end
     if known == '' or redis.call('EXISTS', key) == 1 then
         return { 'OK', '0' }
     end
@@ -250,6 +254,9 @@ function F.finish(t, a)
     local tenant = redis.call('HMGET', t, 'status', 'open', 'audit')
     if not tenant[1] or tenant[1] == 'deleting' then
         return { 'not_found' }
+    end
+    if redis.call('HGET', K.agent(t, a.agent_id), 'revoked') == '1' then
+        return { 'agent_revoked' }
     end
     local ms, id = now(), a.command_id
     local actor = a.signed ~= '' and 'agent:' .. a.agent_id or 'system'
