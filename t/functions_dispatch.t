@@ -108,7 +108,13 @@ is $f->call(progress => { agent_id => $other, session => $session,
 # the end
 is_deeply $f->finish($a, agent_id => $other), ['OK', 'unknown'],
     "another agent's result";
+my $entries = $f->admin('HGET', $f->key, 'audit');
 is_deeply $f->finish(uuid()), ['OK', 'unknown'], 'of an unknown command';
+is $f->admin('HGET', $f->key, 'audit'), $entries + 1, 'is audited';
+is_deeply $f->finish(uuid(), session => $w->{session}, status => 'rejected',
+                     receipt_signature => '', receipt_payload => ''),
+    ['OK', 'unknown'], 'an unsigned word of one';
+is $f->admin('HGET', $f->key, 'audit'), $entries + 1, 'is not';
 is $f->finish($a, status => 'running')->[0], 'bad_request', 'no final status';
 my $open = $f->admin('HGET', $f->key, 'open');
 is_deeply $f->finish($a, secrets => '[{"ref":"r","version":1}]'),

@@ -267,8 +267,10 @@ function F.finish(t, a)
         return { 'bad_request' }
     end
     if not v[1] or v[2] ~= a.agent_id then
-        Events.audit(t, ms, 'command.unknown_result', actor, id,
-                     { 'agent_id', a.agent_id, 'status', a.status })
+        if a.signed ~= '' then
+            Events.audit(t, ms, 'command.unknown_result', actor, id,
+                         { 'agent_id', a.agent_id, 'status', a.status })
+        end
         return { 'OK', 'unknown' }
     end
     -- whoever has been given it since then may take another view
