@@ -194,7 +194,7 @@ ngx_agents_ws_feed(ngx_agents_ws_session_t *s, vmops_ws_reasm_t *r, u_char **p,
     if (s->state < NGX_AGENTS_WS_READYING) {
         r->max_frame = VMOPS_WS_PRE_READY_BYTES;
         r->max_message = VMOPS_WS_PRE_READY_BYTES;
-        r->max_fragments = VMOPS_WS_PRE_READY_FRAMES;
+        r->max_fragments = 1;    /* so that each message is a frame */
 
     } else {
         r->max_frame = VMOPS_WS_FRAME_MAX;

@@ -52,7 +52,7 @@ my @wrong = (
      raw(first => 0x88, payload => pack('n', 1000) . "\xff")],
     ['no UTF-8', 1007, raw(payload => "\xff")],
     ['no UTF-8, at its first byte', 1007,
-     raw(first => 0x01, payload => "\xc3") . raw(first => 0x00, payload => 'x')],
+     raw(length => pack('C', 100), payload => "\xc3x")],
     ['an overlong form', 1007, raw(payload => "\xc0\xaf")],
     ['a surrogate', 1007, raw(payload => "\xed\xa0\x80")],
     ['a cut character', 1007, raw(payload => "\xe2\x82")],
@@ -131,6 +131,8 @@ ends('a message of 256 KiB and a byte, by its last header', 1009,
      raw(first => 0x01, payload => $part),
      (raw(first => 0x00, payload => $part)) x 3,
      raw(first => 0x80, length => "\x01"));
+ends('no UTF-8 across two fragments', 1007,
+     raw(first => 0x01, payload => "\xc3"), raw(first => 0x00, payload => 'x'));
 ends('101 fragments', 1008, raw(first => 0x01, payload => '{'),
      (raw(first => 0x00, payload => ' ')) x 100);
 ends('endless empty continuations', 1008, raw(first => 0x01),

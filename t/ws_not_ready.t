@@ -1,4 +1,4 @@
-# Before an agent is ready: five seconds, two messages of at most 1 KiB, twenty
+# Before an agent is ready: five seconds, two frames of at most 1 KiB, twenty
 # such sockets of one address.
 # tags: asan
 
@@ -30,6 +30,11 @@ is $a->closed, 1009, 'a message of 1 KiB is read, one byte more is not';
 $a->connect;
 $a->write(VMOps::WSAgent::raw_frame(length => "\x7e" . pack 'n', 1025));
 is $a->closed, 1009, 'nor is its header enough';
+
+$a->connect;
+$a->write(VMOps::WSAgent::raw_frame(first => 0x01, payload => '{"t":'));
+$a->write(VMOps::WSAgent::raw_frame(first => 0x80, payload => '"news"}'));
+is $a->closed, 1008, 'a message in two frames: 1008';
 
 $a->connect;
 $a->send($a->auth_message) for 1, 2;
