@@ -102,6 +102,7 @@
 #define VMOPS_HTTPSIG_NONCE_S         601
 #define VMOPS_SEQ_AHEAD_MAX           1000000000  /* of the store's last: what
                                                  one from a backup may lack */
+#define VMOPS_EPOCH_AHEAD_MAX         1000000000  /* the same of epochs */
 #define VMOPS_EPOCH_TAKEOVERS         3
 #define VMOPS_EPOCH_TAKEOVER_S        600
 #define VMOPS_EPOCH_TAKEOVER_PING_MS  2000    /* the displaced must answer */

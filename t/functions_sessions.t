@@ -104,9 +104,11 @@ is $ahead, 51, 'a higher epoch is taken over';
 my ($events) = $f->ok_call(events_read => { limit => 200 });
 ok((grep { hash($_->[1])->{entry} =~ /agent\.epoch_ahead/ } @$events),
    'and audited');
-is $f->call(session_auth => { agent_id => $id, epoch => '9' x 30,
+is $f->call(session_auth => { agent_id => $id, epoch => $_,
                               session => uuid() })->[0], 'unauthenticated',
-    'no number of that size is believed';
+    "nobody gave out $_" for '9' x 30, '9' x 15, 1_000_000_052;
+is_deeply [@{ agent() }{qw(epoch epoch_pending)}], [50, 51],
+    'and none follows it';
 
 # two on one identity: the one with an old epoch shows it
 $f->heard($wake);

@@ -64,13 +64,18 @@ function F.session_auth(t, a)
 
     local ms = now()
     local current, pending = num(agent.epoch), num(agent.epoch_pending)
+    local known = math.max(current, pending)
+    if epoch > known + LIMIT.EPOCH_AHEAD_MAX then
+        -- it would be the last one: none above it could be presented
+        return { 'unauthenticated' }
+    end
     if epoch < current then
         return a.passed == '1'
             and lock(t, ms, a.agent_id, { 'epoch', text(current),
                                           'presented', text(epoch) })
             or { 'stale' }
     end
-    if epoch > math.max(current, pending) then
+    if epoch > known then
         Events.audit(t, ms, 'agent.epoch_ahead', 'agent:' .. a.agent_id,
                      a.agent_id, { 'epoch', text(current),
                                    'presented', text(epoch) })
