@@ -174,6 +174,7 @@ struct ngx_agents_ws_session_s {
     unsigned                    displaced:1;   /* is asked if it is alive */
     unsigned                    answered:1;    /* it is */
     unsigned                    behind:1;      /* given back: take, at first */
+    unsigned                    owed:1;        /* an answer it did not get */
     unsigned                    closing:1;     /* our Close is queued */
     unsigned                    closed:1;      /* the peer's Close came */
     unsigned                    failed:1;      /* input is not read as frames */

@@ -213,8 +213,14 @@ ngx_agents_ws_secret_handler(ngx_agents_ws_call_t *call, redisReply *reply)
         return;
     }
 
-    if (reply == NULL) {
-        ngx_agents_ws_refused(s, NULL);
+    /* it asks again in its next session */
+
+    if (reply == NULL
+        || (!ngx_agents_ws_reply_is(reply, "OK")
+            && !ngx_agents_ws_reply_is(reply, "not_found")))
+    {
+        s->owed = 1;
+        ngx_agents_ws_refused(s, reply);
         return;
     }
 

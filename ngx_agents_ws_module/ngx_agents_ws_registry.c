@@ -354,7 +354,9 @@ ngx_agents_ws_ready_handler(ngx_agents_ws_call_t *call, redisReply *reply)
             return;
         }
 
-        if (ngx_agents_ws_unsure(s, reply)) {
+        if (ngx_agents_ws_unsure(s, reply)
+            || (s->owed && ngx_agents_ws_reply_is(reply, "OK")))
+        {
             ngx_agents_ws_refused(s, NULL);
 
         } else if (ngx_agents_ws_reply_is(reply, "OK")) {

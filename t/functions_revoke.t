@@ -51,6 +51,7 @@ my %bars = (
     take => { @as, limit => 1 }, session_status => { @as },
     progress => { @as, command_id => $sent },
     log => { @as, command_id => $sent, line => ['x'] },
+    secret_read => { @as, ref => ref_of($w->{secret}), version => 1 },
     session_auth => { agent_id => $w->{agent}, epoch => 9, session => uuid() },
     session_ready => { @as, incarnation => 'gw1', epoch => 9, last_seq => 0 },
     agent_heartbeat => { agent_id => $w->{agent}, nonce => 'h' },
@@ -67,8 +68,6 @@ my %bars = (
 );
 is_deeply { map { $_ => $f->call($_ => $bars{$_})->[0] } keys %bars },
     { map { $_ => 'agent_revoked' } keys %bars }, 'every call says so';
-is $f->call(secret_read => { @as, ref => ref_of($w->{secret}), version => 1 })
-    ->[0], 'not_found', 'and it reads no secret';
 is $f->submit->[0], 'agent_revoked', 'no command for it';
 $f->heard($wake);
 is $f->call(agent_revoke => { %revoke })->[0], 'OK', 'repeated: no error';

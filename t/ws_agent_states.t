@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use VMOps;
+use VMOps::Functions qw(uuid);
 use VMOps::Gateway;
 
 my $g = VMOps::Gateway->start(workers => 2);
@@ -46,10 +47,37 @@ $g->decide(approve => $b);
 $b->ready;
 is $b->ctl->{do}, 'approved', 'approved while it came in';
 
-# rotation and cancellation are passed on, signed
+# a secret that may not be had now is no answer: the session ends, and in the
+# next one it is asked for again
 
 $g->online;
 my $agent = $g->agent;
+sub asks {
+    $agent->send({ t => 'secret.get', id => 'r1', ref => $g->secret,
+                   version => 1 });
+}
+for my $case (['that the store lost', [HDEL => $g->agent_key, 'session'], 1013],
+              ['held by another', [HSET => $g->agent_key, 'session', uuid()],
+               4409],
+              ['locked', [HSET => $g->agent_key, 'locked', 1], 4423],
+              ['of a suspended tenant', [HSET => $g->key, 'status', 'suspended'],
+               1013]) {
+    my ($what, $change, $code) = @$case;
+    $g->admin(@$change);
+    asks();
+    is $agent->closed, $code, "a session $what: closed $code";
+    is_deeply [grep { $_->{t} eq 'secret' } @{ $agent->{skipped} }], [],
+        "a session $what: and no answer";
+    $g->admin('HSET', $g->agent_key, 'locked', 0);
+    $g->admin('HSET', $g->key, 'status', 'active');
+    $g->admin('HDEL', $g->agent_key, 'session');
+    $g->online;
+    asks();
+    ok !$agent->receive('secret')->{error}, 'then it has it';
+}
+
+# rotation and cancellation are passed on, signed
+
 $f->ok_call(secret_ask_rotate => { actor => 'token:1',
                                    secret_id => $g->secret });
 is_deeply $agent->ctl, { v => 1, n => 1, do => 'rotate', ref => $g->secret },

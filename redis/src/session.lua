@@ -245,10 +245,12 @@ end
 
 -- An agent reads only secrets it made.
 function F.secret_read(t, a)
+    local refusal = Session.refused(t, a.agent_id, a.session)
+    if refusal then
+        return refusal
+    end
     local ref = Secret.ref(a.ref)
-    if Session.refused(t, a.agent_id, a.session)
-       or fields(K.secret(t, ref), 'agent_id') ~= a.agent_id
-    then
+    if fields(K.secret(t, ref), 'agent_id') ~= a.agent_id then
         return { 'not_found' }
     end
     local list = redis.call('HGETALL', K.version(t, ref, a.version))
