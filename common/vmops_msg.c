@@ -146,15 +146,14 @@ static const vmops_codec_field_t  progress[] = {
     LINE("stage", STR, vmops_msg_progress_t, stage, .max = VMOPS_STAGE_MAX,
          .pattern = VMOPS_P_TEXT),
     LINE("message", STR, vmops_msg_progress_t, message,
-         .max = VMOPS_MESSAGE_MAX, .pattern = VMOPS_P_TEXT),
+         .max = VMOPS_MESSAGE_MAX),
     VMOPS_C_END
 };
 
 
 static const vmops_codec_field_t  log_line[] = {
     PLAIN("id", UUID, vmops_msg_log_t, id),
-    LINE("line", STR, vmops_msg_log_t, line, .max = VMOPS_LINE_MAX,
-         .pattern = VMOPS_P_TEXT),
+    LINE("line", STR, vmops_msg_log_t, line, .max = VMOPS_LINE_MAX),
     VMOPS_C_END
 };
 

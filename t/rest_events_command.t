@@ -30,10 +30,13 @@ is $first->headers->{'cache-control'}, 'no-store', 'nobody keeps it';
 is $first->headers->{'x-accel-buffering'}, 'no', 'and no proxy holds it back';
 ok $first->headers->{'x-request-id'}, 'it has a request id';
 
+# what programs write: it is shown as it is, and ends no event
+my $message = "half \x{fc}ber\r\n\ttwo";
+my $written = "first \"line\"\t1\r\n\ndata: {}\n\n\e[31m\x{7f}\x{85}\x{2028}";
 $t->agent->ack($order);
 $t->agent->send({ t => 'progress', id => $id, percent => 40,
-                  stage => 'task', message => "half \x{fc}ber" });
-$t->agent->send({ t => 'log', id => $id, line => "first \"line\"" });
+                  stage => 'task', message => $message });
+$t->agent->send({ t => 'log', id => $id, line => $written });
 $t->agent->send({ t => 'log', id => $id, line => 'second' });
 for my $stream (@streams) {
     my $line;
@@ -70,9 +73,11 @@ for my $event (@events[0 .. 5]) {
 is_deeply [sort keys %{ $events[0]{data} }], [qw(at command_id status)],
     'a status has no more';
 is_deeply [@{ $events[3]{data} }{qw(percent stage message)}],
-    [40, 'task', "half \x{fc}ber"], 'progress';
+    [40, 'task', $message], 'progress';
 is_deeply [map { $_->{data}{line} } @events[4, 5]],
-    ['first "line"', 'second'], 'lines';
+    [$written, 'second'], 'lines';
+is_deeply [$command->{progress}{message}, map { $_->{line} } @{ $command->{log} }],
+    [$message, $written, 'second'], 'the command says the same';
 my @order = map { [split /-/, $_->{id}] } @events;
 ok !(grep { $order[$_][0] < $order[$_ - 1][0]
             || $order[$_][0] == $order[$_ - 1][0]

@@ -591,11 +591,20 @@ secrets_and_limits(void **state UNUSED)
     assert_int_equal(vmops_msg_parse(&got, fresh(), s), VMOPS_MSG_OK);
     m.u.log.line = vmops_span(line, VMOPS_LINE_MAX + 1);
     assert_int_equal(vmops_msg_write(out, sizeof(out), &s, &m), -1);
-    m.u.log.line = vmops_span_str("two\nlines");
+    m.u.log.line = vmops_span_str("\ttwo\nlines\x1b\x7f");
+    assert_int_equal(vmops_msg_write(out, sizeof(out), &s, &m), 0);
+    assert_int_equal(vmops_msg_parse(&got, fresh(), s), VMOPS_MSG_OK);
+    assert_true(vmops_span_is(got.u.log.line, "\ttwo\nlines\x1b\x7f"));
+    m.u.log.line = vmops_span_str("\xff");
     assert_int_equal(vmops_msg_write(out, sizeof(out), &s, &m), -1);
 
     memset(&m, 0, sizeof(m));
     m.type = VMOPS_MSG_PROGRESS;
+    m.u.progress.stage = vmops_span_str("a stage");
+    m.u.progress.message = vmops_span_str("two\nlines");
+    assert_int_equal(vmops_msg_write(out, sizeof(out), &s, &m), 0);
+    m.u.progress.stage = vmops_span_str("two\nlines");
+    assert_int_equal(vmops_msg_write(out, sizeof(out), &s, &m), -1);
     m.u.progress.stage = m.u.progress.message = vmops_span_str("");
     m.u.progress.percent = 101;
     assert_int_equal(vmops_msg_write(out, sizeof(out), &s, &m), -1);
