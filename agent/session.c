@@ -17,6 +17,8 @@
 #define REFUSED_MIN_MS   15000      /* after 4401: a person has to act */
 #define REFUSED_MAX_MS   45000
 #define RETRY_SPREAD     5          /* a fifth more, so that not all come */
+#define BYE_PAUSE_MS                /* at most the limit with its spread */   \
+    (VMOPS_BYE_PAUSE_MAX_MS / (RETRY_SPREAD + 1) * RETRY_SPREAD)
 
 
 int
@@ -55,8 +57,8 @@ on_bye(session_t *s, const vmops_msg_bye_t *m)
 {
     int  problem = vmops_problem_find(m->code);
 
-    s->pause_ms = m->retry_after_ms < VMOPS_BYE_PAUSE_MAX_MS
-                  ? m->retry_after_ms : VMOPS_BYE_PAUSE_MAX_MS;
+    s->pause_ms = m->retry_after_ms < BYE_PAUSE_MS ? m->retry_after_ms
+                                                   : BYE_PAUSE_MS;
 
     if (problem >= 0) {
         s->why = vmops_problem_info((unsigned) problem)->code;

@@ -67,14 +67,19 @@ $server->until(sub {
 }, 'the route', SOON);
 pass 'the routes, too';
 
-# between two tries to connect
+# between two tries to connect: a pause goes on in suspend, and is of five minutes
+# at most, whatever an unsigned bye says
 
-$server->say({ t => 'bye', code => 'store_unavailable',
-               retry_after_ms => 240_000 });
-$server->cut(1001);
-clocks(0, 2 * HOUR + 250_000);
-$server->until(sub { $server->{online} }, 'it to come back', SOON);
-pass 'and a pause is over that went on in suspend';
+for my $round (1 .. 3) {
+    $server->say({ t => 'bye', code => 'store_unavailable',
+                   retry_after_ms => 10 * HOUR });
+    $server->cut(1001);
+    $server->until(sub { $agent->cli(['status'])->{state} eq 'waiting' },
+                   'a pause');
+    clocks(0, 2 * HOUR + $round * 300_000);
+    $server->until(sub { $server->{online} }, 'it to come back', SOON / 2);
+    pass 'it comes back after five minutes';
+}
 
 done_testing;
 
