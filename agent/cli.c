@@ -206,6 +206,16 @@ cli_storage_fail(const home_t *home)
 
 
 int
+cli_keystore_fail(const home_t *home)
+{
+    return cli_fail(EXIT_UNREADABLE, "keystore_error",
+                    "The agent's keys, keystore.bin in %s, can neither be read "
+                    "nor made. Look whether the disk is full and whether the "
+                    "file is this user's, then try again.", home->state);
+}
+
+
+int
 cli_journal_fail(const home_t *home, int rc)
 {
     if (rc != DB_DAMAGED && rc != JOURNAL_LOST) {

@@ -95,6 +95,7 @@ int cli_no_memory(void);
 int cli_identity_fail(const home_t *home, sealed_rc_t rc);
 int cli_config_fail(const home_t *home, const char *fault);
 int cli_storage_fail(const home_t *home);
+int cli_keystore_fail(const home_t *home);
 int cli_journal_fail(const home_t *home, int rc);   /* PLAT_E, DB_DAMAGED,
                                                        JOURNAL_LOST */
 int cli_rest_fail(int rc, const rest_reply_t *reply, const url_t *url);

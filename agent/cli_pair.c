@@ -234,8 +234,7 @@ register_agent(cli_agent_t *a, const char *code, rest_reply_t *reply)
     const vmops_json_t  *root;
 
     if (vault_keys(a->vault, kid) != 0) {
-        return cli_fail(EXIT_UNREADABLE, "keystore_error",
-                        "The keystore can neither be read nor made.");
+        return cli_keystore_fail(a->home);
     }
 
     if (write_request(buf, sizeof(buf), &body, a->id, code, kid) != 0) {
@@ -254,8 +253,11 @@ register_agent(cli_agent_t *a, const char *code, rest_reply_t *reply)
         || take_answer(a->id, root, &answer) != 0)
     {
         return cli_fail(EXIT_REFUSED, "bad_answer",
-                        "The server's answer is not what it should be; "
-                        "nothing was kept.");
+                        "The answer is not what a server of this service "
+                        "says; nothing was kept. Look whether %s is the right "
+                        "address, and whether a sign-in page or a proxy "
+                        "answers in its place; then try again, with a new code "
+                        "if this one is refused.", a->net.url.base);
     }
 
     /* the journal is the new one's only when the identity is: an old one with

@@ -155,7 +155,10 @@ put(cli_agent_t *a, vault_entry_t *e, vmops_span_t secret, int add,
         if (rc != 0) {
             return rc == 1 ? cli_storage_fail(a->home)
                    : cli_fail(EXIT_INTERNAL, "not_sealed",
-                              "The secret could not be sealed.");
+                              "The secret could not be sealed, so nothing was "
+                              "stored: this PC may have too little memory left "
+                              "for the agent. Close some programs, then try "
+                              "again.");
         }
 
         rc = store(a, e, sealed, add, reply);
@@ -204,8 +207,7 @@ seal_and_store(cli_agent_t *a, vault_entry_t *e, const secret_kind_t *k,
     if (rc == EXIT_OK) {
         rc = vault_keys(a->vault, kid) == 0
              ? put(a, e, vmops_span(secret, *length), add, sealed, reply)
-             : cli_fail(EXIT_UNREADABLE, "keystore_error",
-                        "The keystore can neither be read nor made.");
+             : cli_keystore_fail(a->home);
     }
 
     sodium_free(secret);

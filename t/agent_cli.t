@@ -117,6 +117,16 @@ $run = json('pair', '--server', 'http://127.0.0.1:1', '--code',
 is "$run->{exit} $run->{json}{error}{code}", '5 connection_refused',
     'a server that is not there: exit 5';
 is json('status')->{exit}, 3, 'after which it is not paired';
+rename "$home/keystore.bin", "$home/kept" or die $!;
+mkdir "$home/keystore.bin" or die $!;
+$run = json('pair', '--server', 'http://127.0.0.1:1', '--code',
+            'ABCD-EFGH-JKMN');
+is "$run->{exit} $run->{json}{error}{code}", '8 keystore_error',
+    'no file of its keys';
+like $run->{json}{error}{message}, qr/\Q$home\E.*Look whether .* try again/,
+    'says where it should be, and what to do';
+rmdir "$home/keystore.bin" or die $!;
+rename "$home/kept", "$home/keystore.bin" or die $!;
 is json('pair', '--server', 'https://x.example', '--ca-file', "$home/none",
         '--code', 'ABCD-EFGH-JKMN')->{exit}, 2, 'a CA file has to be there';
 

@@ -24,13 +24,16 @@ my @add = (qw(secret add --kind proxmox_token --label pve1 --accept-shown
            '--user', $pve->token_id);
 
 $server->{portal} = 1;
-is cli(@pair)->{code}, '6 bad_answer', 'pair';
+my $got = cli(@pair);
+is $got->{code}, '6 bad_answer', 'pair';
+like $got->{message}, qr/sign-in page or a proxy.* try again/,
+    'says what it may be, and what to do';
 is cli('status')->{code}, '3 not_paired', 'is not paired';
 $server->{portal} = 0;
 is cli(@pair)->{code}, 0, 'the control: the server itself';
 
 $server->{portal} = 1;
-my $got = cli(@add);
+$got = cli(@add);
 is $got->{code}, '5 target_error', 'secret add';
 like $got->{message}, qr/proxy, or a sign-in page/, 'says what it may be';
 is_deeply [map { $_->{status} } @{ cli('secret', 'list')->{json}{items} }],
