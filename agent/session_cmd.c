@@ -52,6 +52,16 @@ boot_time(const session_t *s, uint64_t server_ms)
 }
 
 
+/* A task call has the target of the command it refers to, or like that none. */
+
+static int
+target_fits(const vmops_action_t *action, const vmops_cmd_t *cmd)
+{
+    return action->scope == VMOPS_SCOPE_TASK
+           || cmd->target.present == (action->scope == VMOPS_SCOPE_VM);
+}
+
+
 /* The agent trusts no server with the form of an order. */
 
 static int
@@ -68,7 +78,7 @@ well_formed(const vmops_cmd_t *cmd)
     vmops_json_error_init(&err, "/params");
 
     return vmops_action_check(action, cmd->params.node, &err) == 0
-           && cmd->target.present == (action->scope == VMOPS_SCOPE_VM)
+           && target_fits(action, cmd)
            && cmd->secrets_n > 0
            && cmd->secrets[0].family == (uint8_t) action->service;
 }
