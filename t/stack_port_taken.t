@@ -38,4 +38,16 @@ is(decode_json($run->{out})->{url}, "http://127.0.0.1:$port", 'and is there')
     if $run->{exit} == 0;
 is(run_command(['conf/stack', 'down', '--dir', $dir])->{exit}, 0, 'down');
 
+# it is to be found where it was: no other port is taken for it
+$holder = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port,
+                                Listen => 5, ReuseAddr => 1) or die "port: $!";
+$run = run_command(['conf/stack', 'up', '--dir', $dir]);
+is($run->{exit}, 1, 'its port taken while it was down: exit status 1');
+like($run->{err}, qr/port $port on 127\.0\.0\.1 cannot be had/, 'and said why');
+
+# a folder that was made for what then is refused
+$run = run_command(['conf/stack', 'up', '--dir', "$dir-new", '--port', $port]);
+is($run->{exit}, 1, 'a port that is taken, and a new folder');
+ok(!-e "$dir-new", 'the folder is gone');
+
 done_testing;

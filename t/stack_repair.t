@@ -32,5 +32,8 @@ ok(!-e "/proc/$worker/exe", 'the orphaned worker is gone');
 my $run = run_command(['conf/stack', 'up', '--dir', $s->dir, '--workers', 3]);
 is($run->{exit}, 1, 'up with other options than it runs with: refused');
 like($run->{err}, qr/runs already, with --workers 1/, 'and said why');
+$run = run_command(['conf/stack', 'up', '--dir', $s->dir, '--tls']);
+is($run->{exit}, 1, 'so is --tls');
+like($run->{err}, qr/runs already, without --tls;/, 'and said why');
 
 done_testing;

@@ -32,7 +32,7 @@ my @cases = (
     ['DIR with a space'  => ['up', '--dir', "$tmp/a b"], qr/letters, digits/],
     ['DIR with a brace'  => ['up', '--dir', "$tmp/a{b"], qr/letters, digits/],
     ['no stack there'    => ['down', '--dir', "$tmp/full"], qr/holds no stack/],
-    ['no folder there'   => ['status', '--dir', $new], qr/is no folder/],
+    ['no folder there'   => ['status', '--dir', $new], qr/does not exist/],
     ['port 0'            => ['up', '--dir', $new, '--port', 0], qr/--port is between/],
     ['port not a number' => ['up', '--dir', $new, '--port', 'x'], qr/needs a number/],
     ['ports too high'    => ['up', '--dir', $new, '--port=65535', '--nodes=2'],
@@ -55,6 +55,15 @@ for my $case (@cases) {
 ok(!-e $new, 'no folder was made');
 is_deeply([sort map { s{.*/}{}r } glob "$tmp/full/*"], ['mine'],
           "somebody else's folder is as it was");
+
+SKIP: {
+    skip 'only root has workers that cannot enter', 3 if $>;
+    mkdir "$tmp/own", 0700;
+    my $run = run_command(['conf/stack', 'up', '--dir', "$tmp/own/a/b"]);
+    is($run->{exit}, 1, 'where the workers cannot enter: refused');
+    like($run->{err}, qr/cannot enter \Q$tmp\E\/own;/, 'with the folder');
+    is_deeply([glob "$tmp/own/*"], [], 'nothing is left there');
+}
 
 my $help = run_command(['conf/stack', '--help']);
 is($help->{exit}, 0, '--help: exit status 0');
