@@ -202,7 +202,7 @@ ngx_agents_ws_sample(ngx_event_t *ev)
 
     redis->there = 1;
     redis->ready = vmops_redis_ready(w->redis);
-    redis->calls = vmops_redis_calls(w->redis);
+    redis->calls = vmops_redis_calls(w->redis) - vmops_beat_calls(w->beat);
 
     mw->agents = w->nsessions - w->nhello;
     mw->hellos = w->nhello;

@@ -275,7 +275,7 @@ ngx_vmops_metrics_handler(ngx_event_t *ev)
 
     redis->there = 1;
     redis->ready = vmops_redis_ready(w->redis);
-    redis->calls = vmops_redis_calls(w->redis);
+    redis->calls = vmops_redis_calls(w->redis) - vmops_beat_calls(w->beat);
     mw->streams = ngx_vmops_live_streams();
 
     vmops_metrics_again(ev);

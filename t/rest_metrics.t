@@ -138,6 +138,8 @@ becomes(vmops_streams => {}, 0, 'and closed again');
 for my $client (qw(rest gateway)) {
     becomes(vmops_redis_connections => { client => $client, state => 'ready' },
             2, "the $client\'s connections to Redis are there");
+    becomes(vmops_queue_length => { queue => "redis_$client" }, 0,
+            'and nothing waits for them: a beat is no work');
 }
 
 # no tenant, no VM, no agent

@@ -144,6 +144,13 @@ vmops_beat_fresh(vmops_beat_t *b)
 }
 
 
+ngx_uint_t
+vmops_beat_calls(vmops_beat_t *b)
+{
+    return b->call != NULL;
+}
+
+
 ngx_str_t *
 vmops_beat_incarnation(vmops_beat_t *b)
 {

@@ -60,6 +60,9 @@ void vmops_beat_close(vmops_beat_t *b);
 /* 1: the last beat that succeeded was sent less than 3 s ago */
 ngx_uint_t vmops_beat_fresh(vmops_beat_t *b);
 
+/* of vmops_redis_calls(): how many are its own */
+ngx_uint_t vmops_beat_calls(vmops_beat_t *b);
+
 /* 32 hexadecimal digits; changes before BORN */
 ngx_str_t *vmops_beat_incarnation(vmops_beat_t *b);
 

@@ -40,7 +40,7 @@ typedef enum {
 typedef struct {
     ngx_atomic_t             there;
     ngx_atomic_t             ready;
-    ngx_atomic_t             calls;        /* not answered yet */
+    ngx_atomic_t             calls;        /* not answered yet, but the beat */
 } vmops_metrics_redis_t;
 
 typedef struct {
