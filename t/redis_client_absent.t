@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # No server at the start: calls are refused at once, one line is logged, and
-# the client comes up with the server.
+# the client comes up with the server; one that goes away is said with why it
+# cannot be had again.
 
 use strict;
 use warnings;
@@ -33,5 +34,12 @@ $t->redis_start('redis');
 ok($t->ready, 'comes up');
 like($t->redis('CLIENT', 'LIST'), qr/ name=redis-test\.\d+\.commands /,
      'named');
+
+$t->redis_kill;
+ok($t->wait_for(5, sub { (() = $t->log =~ /redis: cannot connect/g) > 1 }),
+   'it goes away');
+@lines = $t->log =~ /(redis: cannot connect \(111: .*?\)), redis: .*, (client.*)/g;
+is($lines[-1], 'client: redis-test, connection: commands', 'whose it was');
+is($lines[-2], 'redis: cannot connect (111: Connection refused)', 'and why');
 
 $t->done;

@@ -28,6 +28,19 @@ is($t->fields('/stat')->{downs}, 0, 'it never was before');
 my @lines = $t->log =~ /(function library is missing)/g;
 is(scalar @lines, 1, 'told once');
 
+# a user who may not call it
+
+$t->redis('ACL', 'SETUSER', 'vmops', '-fcall_ro');
+$t->reload($options, 'redis_test_library 1.0;');
+ok($t->wait_for(5, sub {
+    $t->log =~ /this Redis user may not call the function library: NOPERM/
+}), 'no rights');
+ok(!$t->fields('/stat')->{ready}, 'not ready');
+@lines = $t->log =~ /(function library is missing)/g;
+is(scalar @lines, 1, 'the library is not what is missing');
+$t->redis('ACL', 'SETUSER', 'vmops', '+fcall_ro');
+ok($t->ready, 'and comes back by itself');
+
 # another version is wanted
 
 for my $want ('1.999', '2.0') {

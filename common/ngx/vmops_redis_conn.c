@@ -28,6 +28,7 @@ static const char  *vmops_redis_reasons[] = {
     "authentication failed",
     "the server does not serve",
     "the function library is missing or too old",
+    "this Redis user may not call the function library",
     "connection closed",
     "no answer, connection given up",
     "protocol error",
@@ -83,8 +84,9 @@ vmops_redis_log(ngx_log_t *log, u_char *buf, size_t len)
 
     conn = log->data;
 
-    return ngx_snprintf(buf, len, ", redis: \"%V\", connection: %s",
-                        &conn->client->conf->url, conn->role);
+    return ngx_snprintf(buf, len, ", redis: \"%V\", client: %V, connection: %s",
+                        &conn->client->conf->url,
+                        &conn->client->conf->client_name, conn->role);
 }
 
 
@@ -100,6 +102,7 @@ vmops_redis_connect(vmops_redis_conn_t *conn)
     addr = &conf->addrs[conn->addr];
 
     conn->addr = (conn->addr + 1) % conf->naddrs;
+    conn->err = 0;
 
     conn->net_log.log_level = conn->told
                               ? ngx_min(conn->log.log_level, NGX_LOG_ALERT)
@@ -117,6 +120,7 @@ vmops_redis_connect(vmops_redis_conn_t *conn)
     rc = ngx_event_connect_peer(&conn->peer);
 
     if (rc != NGX_OK && rc != NGX_AGAIN) {
+        conn->err = ngx_socket_errno;
         vmops_redis_lost(conn, VMOPS_REDIS_LOST_CONNECT, NULL);
         return;
     }
@@ -166,6 +170,7 @@ vmops_redis_connect_handler(ngx_event_t *ev)
 
     if (err) {
         (void) ngx_connection_error(c, err, "connect() failed");
+        conn->err = err;
         vmops_redis_lost(conn, VMOPS_REDIS_LOST_CONNECT, NULL);
         return;
     }
@@ -379,7 +384,7 @@ vmops_redis_lost(vmops_redis_conn_t *conn, vmops_redis_lost_e why,
                           vmops_redis_reasons[why], conn->ncalls);
 
         } else {
-            ngx_log_error(NGX_LOG_ERR, &conn->log, 0, "redis: %s%s%V",
+            ngx_log_error(NGX_LOG_ERR, &conn->log, conn->err, "redis: %s%s%V",
                           vmops_redis_reasons[why], detail ? ": " : "",
                           detail ? detail : &empty);
         }

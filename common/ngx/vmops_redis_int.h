@@ -33,6 +33,7 @@ typedef enum {
     VMOPS_REDIS_LOST_AUTH,
     VMOPS_REDIS_LOST_SERVING,
     VMOPS_REDIS_LOST_LIBRARY,
+    VMOPS_REDIS_LOST_RIGHTS,
     VMOPS_REDIS_LOST_CLOSED,
     VMOPS_REDIS_LOST_HUNG,
     VMOPS_REDIS_LOST_PROTOCOL,
@@ -70,6 +71,7 @@ struct vmops_redis_conn_s {
     ngx_log_t                net_log;   /* nginx's own messages: silent while
                                            the same fault repeats */
     ngx_uint_t               told;
+    ngx_err_t                err;       /* of connect() */
 
     ngx_event_t              timer;     /* backoff, or what is due first */
     ngx_msec_t               ready_by;  /* or the connection is given up */

@@ -161,6 +161,9 @@ vmops_redis_library_done(void *data, redisReply *reply)
         if (vmops_redis_is(reply, "NOAUTH")) {
             why = VMOPS_REDIS_LOST_AUTH;
 
+        } else if (vmops_redis_is(reply, "NOPERM")) {
+            why = VMOPS_REDIS_LOST_RIGHTS;
+
         } else if (!vmops_redis_is(reply, "ERR")
                    && vmops_redis_redirect(reply, NULL)
                       == VMOPS_REDIS_UNAVAILABLE)
