@@ -22,7 +22,9 @@ beat_fails();
 my $id = $g->submit(live => $before);
 is $a->cmd(2)->{id}, $id, 'a beat that fails for a moment changes nothing';
 
-wait_for { $g->error_log =~ /no beat for 3000 ms/ } 6, 'the loss';
+wait_for {
+    $g->error_log =~ /no answer to the beat for 3000 ms: its agents count as offline/
+} 6, 'the loss';
 cmp_ok now - $start, '>', 1.9, 'it takes a while';
 cmp_ok now - $start, '<', 4.2, 'but not long';
 $id = $g->submit(live => $before);

@@ -248,8 +248,12 @@ vmops_beat_timer(ngx_event_t *ev)
             b->call = NULL;
         }
 
-        ngx_log_error(NGX_LOG_ERR, b->log, 0, "no beat for %d ms",
-                      VMOPS_BEAT_LOST_MS);
+        ngx_log_error(NGX_LOG_ERR, b->log, 0,
+                      "no answer to the beat for %d ms: %s",
+                      VMOPS_BEAT_LOST_MS,
+                      b->own ? "its agents count as offline, nothing is sent "
+                               "to them"
+                             : "its API is not ready");
 
         if (b->handler) {
             b->handler(b->data, VMOPS_BEAT_LOST);
