@@ -367,10 +367,17 @@ ngx_agents_ws_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_agents_ws_module);
 
-    if (mcf->redis.addrs == NULL || mcf->keys == NULL) {
+    if (mcf->redis.addrs == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"agents_ws\" needs \"agents_ws_redis\" and "
-                      "\"agents_ws_keys\"");
+                      "\"agents_ws\" is used, but there is no "
+                      "\"agents_ws_redis\" in the http block");
+        return NGX_CONF_ERROR;
+    }
+
+    if (mcf->keys == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"agents_ws\" is used, but there is no "
+                      "\"agents_ws_keys\" in the http block");
         return NGX_CONF_ERROR;
     }
 

@@ -146,8 +146,8 @@ for my $name (sort keys %table) {
 for my $case (
     ['vmops_redis', qr/"vmops_api" is used, but there is no "vmops_redis"/],
     ['vmops_keys', qr/"vmops_api" is used, but there is no "vmops_keys"/],
-    ['agents_ws_redis', qr/"agents_ws" needs "agents_ws_redis" and/],
-    ['agents_ws_keys', qr/"agents_ws" needs "agents_ws_redis" and/]) {
+    ['agents_ws_redis', qr/"agents_ws" is used, but there is no "agents_ws_redis"/],
+    ['agents_ws_keys', qr/"agents_ws" is used, but there is no "agents_ws_keys"/]) {
     my ($name, $like) = @$case;
     like $s->nginx_says($conf =~ s/^\s*$name\s.*;$//mr), $like, "without $name";
 }
