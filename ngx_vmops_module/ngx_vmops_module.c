@@ -15,6 +15,7 @@
 
 static char *ngx_vmops_public_url_set(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static ngx_uint_t ngx_vmops_public_url_ok(ngx_str_t *url);
 static char *ngx_vmops_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_vmops_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_vmops_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -164,40 +165,87 @@ ngx_vmops_public_url(ngx_http_request_t *r, ngx_str_t *url)
 
 /*
  * What an agent signs and what a browser calls its origin begins with it, to
- * the character: one "/" more at its end, and both are refused.
+ * the character: one "/" more at its end, and both are refused.  So it is as
+ * they write it: in lower case, without the scheme's own port.
  */
 
 static char *
 ngx_vmops_public_url_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    u_char     *p, *last, *host;
     ngx_str_t  *value;
 
     value = cf->args->elts;
 
-    p = value[1].data;
-    last = p + value[1].len;
-
-    host = ngx_strnstr(p, "://", last - p);
-
-    if (host == NULL) {
-        /* all of it may be a variable's */
-        host = p;
-
-    } else if (*p == '$' || ngx_strncmp(p, "https://", 8) == 0
-               || ngx_strncmp(p, "http://", 7) == 0)
-    {
-        host += sizeof("://") - 1;
-    }
-
-    if (host == last || (host == p && *p != '$')
-        || ngx_strlchr(host, last, '/'))
-    {
-        return "takes a scheme, a host and perhaps a port, like "
-               "https://vmops.example:8443, and nothing after it";
+    if (!ngx_vmops_public_url_ok(&value[1])) {
+        return "takes a scheme, a host in lower case and perhaps a port other "
+               "than the scheme's own, like https://vmops.example:8443, and "
+               "nothing after it";
     }
 
     return ngx_http_set_complex_value_slot(cf, cmd, conf);
+}
+
+
+/* what will be in variables is not known yet */
+
+static ngx_uint_t
+ngx_vmops_public_url_ok(ngx_str_t *url)
+{
+    size_t       n;
+    uint64_t     port, own;
+    const char  *p, *last;
+
+    static const char  name[] = "abcdefghijklmnopqrstuvwxyz0123456789._-${}";
+    static const char  address[] = "0123456789abcdef:.";
+
+    p = (char *) url->data;
+    last = p + url->len;
+    own = 0;
+
+    if (ngx_strncmp(p, "https://", 8) == 0) {
+        p += 8;
+        own = 443;
+
+    } else if (ngx_strncmp(p, "http://", 7) == 0) {
+        p += 7;
+        own = 80;
+
+    } else if (*p == '$') {
+        /* the scheme's, or of all of it */
+        n = strspn(p, name);
+
+        if (ngx_strncmp(p + n, "://", 3) == 0) {
+            p += n + 3;
+        }
+
+    } else {
+        return 0;
+    }
+
+    n = *p == '[' ? strspn(p + 1, address) + 2 : strspn(p, name);
+
+    if (n == 0 || n > (size_t) (last - p)
+        || (*p == '[' && p[n - 1] != ']'))
+    {
+        return 0;
+    }
+
+    p += n;
+
+    if (p == last) {
+        return 1;
+    }
+
+    if (*p++ != ':') {
+        return 0;
+    }
+
+    if (*p == '$') {
+        return p + strspn(p, name) == last;
+    }
+
+    return vmops_dec_parse(vmops_span(p, last - p), 65535, &port) == 0
+           && port != 0 && port != own;
 }
 
 

@@ -55,10 +55,20 @@ my %of = (
     vmops_problem => { right => 'on',
         wrong => [['maybe', qr/it must be "on" or "off"/]] },
     vmops_public_url => { right => 'https://$host', once => 1,
+        more => ['$scheme://$http_host', '$host', '${scheme}://$host:$server_port',
+                 'http://127.0.0.1:8080', 'https://[::1]:8443', 'https://[fd00::1]',
+                 'https://vmops.example', 'https://vmops-1.example:8443'],
         wrong => [['https://$none', $UNKNOWN],
-                  map { [$_, qr/takes a scheme, a host and perhaps a port/] }
+                  map { [$_, qr/takes a scheme, a host in lower case and perhaps a/] }
                   'https://$host/', 'https://vmops.example/api', 'vmops.example',
-                  'ftp://vmops.example', 'https://', '$scheme://$host/'] },
+                  'ftp://vmops.example', 'https://', '$scheme://$host/', '$host?x',
+                  (map { "https://vmops.example$_" } '?x', '#', '#x', ':', ':0',
+                   ':99999', ':08443', ':443', ':x', ':8443/', ':$server_port/',
+                   ':8443:1'),
+                  'http://vmops.example:80', 'https://me@vmops.example',
+                  'https://VMOps.example', '"https://vmops.example "',
+                  '"https://vmops .example"', 'https://::1', 'https://[::1',
+                  'https://[]x', 'https://[::1]x', 'https://[x]'] },
     vmops_redact => { right => 'on',
         wrong => [['maybe', qr/it must be "on" or "off"/]] },
     vmops_redis => { right => $redis, once => 1, wrong => \@redis },
@@ -109,6 +119,8 @@ for my $name (sort keys %table) {
                   $flags =~ /LOC_CONF/ ? 'location' : ());
     is $s->nginx_says(with_lines($name, $blocks[0], $right)), 'ok',
         "$name, as it should be";
+    is $s->nginx_says(with_lines($name, $blocks[0], "$name $_;")), 'ok',
+        "$name $_" for @{ $of->{more} // [] };
 
     for my $block (qw(main http server location)) {
         next if grep { $_ eq $block } @blocks;
