@@ -263,6 +263,11 @@ void ngx_vmops_admit(ngx_vmops_op_t *op);   /* for ngx_vmops_authenticate() */
 
 void ngx_vmops_authenticate(ngx_vmops_op_t *op, ngx_vmops_step_pt next);
 
+/* what vmops_principal may say: any other value is nobody */
+ngx_uint_t ngx_vmops_var_tenant_ok(vmops_span_t value);
+ngx_uint_t ngx_vmops_var_subject_ok(vmops_span_t value);
+ngx_uint_t ngx_vmops_var_role_ok(vmops_span_t value);
+
 /* the claim of a token's text: NGX_OK, or NGX_ERROR: it has no such form */
 ngx_int_t ngx_vmops_token_claim(ngx_vmops_claim_t *claim, char *lookup,
     vmops_span_t text);

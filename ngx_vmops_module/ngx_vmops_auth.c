@@ -192,16 +192,37 @@ ngx_vmops_auth_vars(ngx_vmops_op_t *op, ngx_vmops_principal_conf_t *pc)
     claim.subject = ngx_vmops_span(&subject);
     claim.role_name = ngx_vmops_span(&role);
 
-    if (!vmops_pattern_match(VMOPS_P_TENANT, claim.tenant)
-        || claim.subject.n > VMOPS_SUBJECT_MAX
-        || !vmops_pattern_match(VMOPS_P_SUBJECT, claim.subject)
-        || ngx_vmops_role(claim.role_name) == NGX_VMOPS_FOR_ANYONE)
+    if (!ngx_vmops_var_tenant_ok(claim.tenant)
+        || !ngx_vmops_var_subject_ok(claim.subject)
+        || !ngx_vmops_var_role_ok(claim.role_name))
     {
         ngx_vmops_problem(op, VMOPS_PROBLEM_unauthenticated);
         return;
     }
 
     ngx_vmops_principal_get(op, &claim, op->admit);
+}
+
+
+ngx_uint_t
+ngx_vmops_var_tenant_ok(vmops_span_t value)
+{
+    return vmops_pattern_match(VMOPS_P_TENANT, value);
+}
+
+
+ngx_uint_t
+ngx_vmops_var_subject_ok(vmops_span_t value)
+{
+    return value.n <= VMOPS_SUBJECT_MAX
+           && vmops_pattern_match(VMOPS_P_SUBJECT, value);
+}
+
+
+ngx_uint_t
+ngx_vmops_var_role_ok(vmops_span_t value)
+{
+    return ngx_vmops_role(value) != NGX_VMOPS_FOR_ANYONE;
 }
 
 

@@ -330,13 +330,19 @@ ngx_vmops_principal_vars(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_compile_complex_value_t    ccv;
 
     static const struct {
-        ngx_str_t  name;
-        size_t     offset;
+        ngx_str_t    name;
+        size_t       offset;
+        ngx_uint_t (*ok)(vmops_span_t value);
+        char        *wrong;
     } names[] = {
-        { ngx_string("tenant="), offsetof(ngx_vmops_principal_conf_t, tenant) },
+        { ngx_string("tenant="), offsetof(ngx_vmops_principal_conf_t, tenant),
+          ngx_vmops_var_tenant_ok, "has a tenant= that no tenant can have" },
         { ngx_string("subject="),
-          offsetof(ngx_vmops_principal_conf_t, subject) },
-        { ngx_string("role="), offsetof(ngx_vmops_principal_conf_t, role) }
+          offsetof(ngx_vmops_principal_conf_t, subject),
+          ngx_vmops_var_subject_ok, "has a subject= that nobody can have" },
+        { ngx_string("role="), offsetof(ngx_vmops_principal_conf_t, role),
+          ngx_vmops_var_role_ok, "has a role= other than viewer, operator and "
+          "owner" }
     };
 
     if (vlcf->principal) {
@@ -387,6 +393,14 @@ ngx_vmops_principal_vars(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
             return NGX_CONF_ERROR;
+        }
+
+        /* without a variable it is what every request will have */
+
+        if ((*slot)->lengths == NULL
+            && !names[k].ok(ngx_vmops_span(&(*slot)->value)))
+        {
+            return names[k].wrong;
         }
     }
 

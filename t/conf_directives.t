@@ -47,11 +47,18 @@ my %of = (
             ['deprecated=2027-01-01T00:00:00Z sunset=2026-01-01T00:00:00Z',
              qr/a sunset before/]] },
     vmops_open_commands => { right => 1000, once => 1, wrong => \@number },
-    vmops_principal => { right => 'tenant=a subject=b role=c',
+    vmops_principal => { right => 'tenant=a subject=b role=viewer',
+        more => ['tenant=$host subject=user:$host role=owner'],
         wrong => [
             ['tenant=a subject=b user=c', qr/takes tenant=, subject= and role=/],
             ['tenant=a tenant=b role=c', qr/names a parameter twice/],
-            ['tenant=a subject=$none role=c', $UNKNOWN]] },
+            ['tenant=a subject=$none role=owner', $UNKNOWN],
+            (map { ["tenant=$_ subject=b role=owner", qr/has a tenant= that no/] }
+             '', 'Acme', 'a' x 33),
+            (map { ["tenant=a subject=$_ role=owner", qr/has a subject= that/] }
+             '', 'b' x 129),
+            (map { ["tenant=a subject=b role=$_", qr/has a role= other than/] }
+             '', 'king', 'platform_admin', 'Owner')] },
     vmops_problem => { right => 'on',
         wrong => [['maybe', qr/it must be "on" or "off"/]] },
     vmops_public_url => { right => 'https://$host', once => 1,
