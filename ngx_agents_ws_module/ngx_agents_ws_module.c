@@ -355,6 +355,14 @@ ngx_agents_ws_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
+    if (conf->enabled && clcf->handler != ngx_agents_ws_handler) {
+        /* a later directive's: it would win, and nobody be told */
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"agents_ws\" is beside another handler in location "
+                      "\"%V\"", &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
     if (clcf->noname) {
 
         /* an "if": it is served by the handler of the location around it */
@@ -484,10 +492,15 @@ ngx_agents_ws(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return (char *) "is duplicate";
     }
 
-    alcf->enabled = 1;
-
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler) {
+        return (char *) "is beside another handler in this location";
+    }
+
     clcf->handler = ngx_agents_ws_handler;
+
+    alcf->enabled = 1;
 
     return NGX_CONF_OK;
 }

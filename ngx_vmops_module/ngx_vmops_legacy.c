@@ -627,6 +627,16 @@ ngx_vmops_legacy_merge_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->deprecation.data == NULL) {
         *conf = *prev;
+        return NGX_CONF_OK;
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler == NULL || clcf->handler == ngx_vmops_handler) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"vmops_legacy\" leads to no backend in location "
+                      "\"%V\": it needs a \"proxy_pass\"", &clcf->name);
+        return NGX_CONF_ERROR;
     }
 
     if (conf->deprecation.data) {

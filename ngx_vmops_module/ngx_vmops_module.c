@@ -306,13 +306,18 @@ ngx_vmops_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_vmops_main_conf_t     *vmcf;
     ngx_http_core_loc_conf_t  *clcf;
 
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler && clcf->handler != ngx_vmops_handler) {
+        return "is beside another handler in this location";
+    }
+
+    clcf->handler = ngx_vmops_handler;
+
     vmcf = ngx_http_conf_get_module_main_conf(cf, ngx_vmops_module);
     vmcf->has_api = "vmops_api";
 
     vlcf->api = 1;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_vmops_handler;
 
     return NGX_CONF_OK;
 }
@@ -546,6 +551,14 @@ ngx_vmops_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (clcf->lmt_excpt && clcf->handler == NULL && prev->api) {
         clcf->handler = ngx_vmops_handler;
+    }
+
+    if (conf->api && clcf->handler != ngx_vmops_handler) {
+        /* a later directive's: it would win, and nobody be told */
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"vmops_api\" is beside another handler in location "
+                      "\"%V\"", &clcf->name);
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;

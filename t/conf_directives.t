@@ -42,6 +42,7 @@ my %of = (
         wrong => [["$dir/none", qr/open\(\) "\Q$dir\E\/none\/command.key"/]] },
     vmops_legacy => {
         right => 'deprecated=2026-01-01T00:00:00Z sunset=2027-01-01T00:00:00Z',
+        beside => 'proxy_pass http://127.0.0.1:1;',
         wrong => [
             ['deprecated=now sunset=2027-01-01T00:00:00Z', qr/takes deprecated=/],
             ['deprecated=2027-01-01T00:00:00Z sunset=2026-01-01T00:00:00Z',
@@ -124,8 +125,8 @@ for my $name (sort keys %table) {
     my @blocks = ($flags =~ /MAIN_CONF/ ? 'http' : (),
                   $flags =~ /SRV_CONF/ ? 'server' : (),
                   $flags =~ /LOC_CONF/ ? 'location' : ());
-    is $s->nginx_says(with_lines($name, $blocks[0], $right)), 'ok',
-        "$name, as it should be";
+    is $s->nginx_says(with_lines($name, $blocks[0], $right, $of->{beside} // ())),
+        'ok', "$name, as it should be";
     is $s->nginx_says(with_lines($name, $blocks[0], "$name $_;")), 'ok',
         "$name $_" for @{ $of->{more} // [] };
 
@@ -173,6 +174,26 @@ for my $case (
 for my $line ('keepalive_timeout 0;', 'post_action /x;') {
     like $s->nginx_says(with_lines('nothing', 'location', 'agents_ws;', $line)),
         qr/"agents_ws" in location "\/a-test" works with neither/, $line;
+}
+
+# what would win over another one in a location, and nobody be told
+my $proxy = 'proxy_pass http://127.0.0.1:1;';
+for my $pair (['agents_ws;', 'vmops_api;'], ['vmops_api;', 'agents_ws;'],
+              [$proxy, 'vmops_api;'], [$proxy, 'agents_ws;']) {
+    refused(with_lines('nothing', 'location', @$pair), $pair->[1],
+            qr/directive is beside another handler in this location/,
+            "@$pair");
+}
+for my $name (qw(vmops_api agents_ws)) {
+    like $s->nginx_says(with_lines('nothing', 'location', "$name;", $proxy)),
+        qr/"$name" is beside another handler in location "\/a-test"/,
+        "$name; $proxy";
+}
+my $legacy = "vmops_legacy $of{vmops_legacy}{right};";
+for my $beside (undef, 'vmops_api;', 'return 404;') {
+    like $s->nginx_says(with_lines('nothing', 'location', $legacy, $beside // ())),
+        qr/"vmops_legacy" leads to no backend in location "\/a-test"/,
+        'vmops_legacy ' . ($beside // 'alone');
 }
 
 done_testing;
