@@ -16,6 +16,7 @@ typedef struct {
     const char       *header;              /* one more header, or NULL */
     const char       *value;
     const char       *why;                 /* for the log */
+    const char       *pointer;             /* to the header at fault, or NULL */
 } ngx_agents_ws_refusal_t;
 
 typedef enum {
@@ -63,21 +64,26 @@ static void ngx_agents_ws_request_id(ngx_http_request_t *r, ngx_str_t *id);
 
 static const ngx_agents_ws_refusal_t  ngx_agents_ws_refusals[] = {
 
-    { VMOPS_PROBLEM_method_not_allowed, 0, "Allow", "GET", "method" },
-    { VMOPS_PROBLEM_bad_request, 0, NULL, NULL, "not HTTP/1.1" },
-    { VMOPS_PROBLEM_bad_request, 0, NULL, NULL, "request body" },
-    { VMOPS_PROBLEM_forbidden, 0, NULL, NULL, "Origin or Cookie" },
-    { VMOPS_PROBLEM_invalid_header, 0, NULL, NULL, "no upgrade to websocket" },
+    { VMOPS_PROBLEM_method_not_allowed, 0, "Allow", "GET", "method", NULL },
+    { VMOPS_PROBLEM_bad_request, 0, NULL, NULL, "not HTTP/1.1", NULL },
+    { VMOPS_PROBLEM_bad_request, 0, NULL, NULL, "request body", NULL },
+    { VMOPS_PROBLEM_forbidden, 0, NULL, NULL, "Origin or Cookie", NULL },
+    { VMOPS_PROBLEM_invalid_header, 0, NULL, NULL, "no upgrade to websocket",
+      "/upgrade" },
     { VMOPS_PROBLEM_invalid_header, 426,
-      "Sec-WebSocket-Version", "13", "Sec-WebSocket-Version" },
-    { VMOPS_PROBLEM_invalid_header, 0, NULL, NULL, "Sec-WebSocket-Key" },
-    { VMOPS_PROBLEM_invalid_header, 0, NULL, NULL, "Sec-WebSocket-Protocol" },
-    { VMOPS_PROBLEM_invalid_header, 0, NULL, NULL, "Host" },
-    { VMOPS_PROBLEM_store_unavailable, 0, "Retry-After", "1", "no store" },
+      "Sec-WebSocket-Version", "13", "Sec-WebSocket-Version",
+      "/sec-websocket-version" },
+    { VMOPS_PROBLEM_invalid_header, 0, NULL, NULL, "Sec-WebSocket-Key",
+      "/sec-websocket-key" },
+    { VMOPS_PROBLEM_invalid_header, 0, NULL, NULL, "Sec-WebSocket-Protocol",
+      "/sec-websocket-protocol" },
+    { VMOPS_PROBLEM_invalid_header, 0, NULL, NULL, "Host", "/host" },
+    { VMOPS_PROBLEM_store_unavailable, 0, "Retry-After", "1", "no store",
+      NULL },
     { VMOPS_PROBLEM_rate_limited, 0, "Retry-After", "5",
-      "too many sockets of this address are not ready" },
+      "too many sockets of this address are not ready", NULL },
     { VMOPS_PROBLEM_store_unavailable, 0, "Retry-After", "5",
-      "too many sockets are not ready" }
+      "too many sockets are not ready", NULL }
 };
 
 
@@ -279,14 +285,15 @@ static ngx_int_t
 ngx_agents_ws_refuse(ngx_http_request_t *r,
     const ngx_agents_ws_refusal_t *refusal)
 {
-    size_t        size;
-    u_char       *p;
-    ngx_int_t     rc;
-    ngx_buf_t    *b;
-    ngx_str_t     id;
-    vmops_jw_t    jw;
-    ngx_chain_t   out;
-    vmops_span_t  body;
+    size_t                 size;
+    u_char                *p;
+    ngx_int_t              rc;
+    ngx_buf_t             *b;
+    ngx_str_t              id;
+    vmops_jw_t             jw;
+    ngx_chain_t            out;
+    vmops_span_t           body;
+    vmops_problem_field_t  field;
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "agent's handshake refused: %s", refusal->why);
@@ -307,9 +314,13 @@ ngx_agents_ws_refuse(ngx_http_request_t *r,
 
     ngx_agents_ws_request_id(r, &id);
 
+    field.pointer = refusal->pointer;
+    field.code = vmops_json_error_name(VMOPS_JE_PATTERN);
+
     vmops_jw_init(&jw, p, size);
     vmops_problem_write(&jw, refusal->problem, refusal->status,
-                        vmops_span(id.data, id.len), NULL, 0);
+                        vmops_span(id.data, id.len), &field,
+                        refusal->pointer ? 1 : 0);
 
     if (vmops_jw_done(&jw, &body) != 0) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

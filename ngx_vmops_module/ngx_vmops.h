@@ -392,6 +392,7 @@ void ngx_vmops_problem_at(ngx_vmops_op_t *op, vmops_problem_t problem,
     const char *pointer, const char *code);
 void ngx_vmops_problem_told(ngx_vmops_op_t *op, vmops_problem_t problem,
     vmops_span_t detail);          /* "<pointer> <code>", "": no field's */
+void ngx_vmops_problem_header(ngx_vmops_op_t *op, const char *pointer);
 void ngx_vmops_problem_limit(ngx_vmops_op_t *op, ngx_uint_t limit,
     ngx_msec_t reset);
 void ngx_vmops_answer(ngx_vmops_op_t *op, ngx_uint_t status,

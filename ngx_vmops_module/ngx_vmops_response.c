@@ -58,6 +58,16 @@ ngx_vmops_problem_at(ngx_vmops_op_t *op, vmops_problem_t problem,
 }
 
 
+/* of the request's header lines one, which is a name like "/if-match" */
+
+void
+ngx_vmops_problem_header(ngx_vmops_op_t *op, const char *pointer)
+{
+    ngx_vmops_problem_at(op, VMOPS_PROBLEM_invalid_header, pointer,
+                         vmops_json_error_name(VMOPS_JE_PATTERN));
+}
+
+
 void
 ngx_vmops_problem_told(ngx_vmops_op_t *op, vmops_problem_t problem,
     vmops_span_t detail)

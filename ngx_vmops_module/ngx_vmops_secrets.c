@@ -214,10 +214,13 @@ ngx_vmops_secret_rotate(ngx_vmops_op_t *op)
 
     rc = ngx_vmops_if_match(op->request, &version);
 
+    if (rc == NGX_DECLINED) {
+        ngx_vmops_problem(op, VMOPS_PROBLEM_precondition_required);
+        return;
+    }
+
     if (rc != NGX_OK) {
-        ngx_vmops_problem(op, rc == NGX_DECLINED
-                              ? VMOPS_PROBLEM_precondition_required
-                              : VMOPS_PROBLEM_invalid_header);
+        ngx_vmops_problem_header(op, "/if-match");
         return;
     }
 

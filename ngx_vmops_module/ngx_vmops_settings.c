@@ -42,7 +42,7 @@ ngx_vmops_settings_put(ngx_vmops_op_t *op)
     version = vmops_span("", 0);        /* of any */
 
     if (ngx_vmops_if_match(op->request, &version) == NGX_ERROR) {
-        ngx_vmops_problem(op, VMOPS_PROBLEM_invalid_header);
+        ngx_vmops_problem_header(op, "/if-match");
         return;
     }
 

@@ -134,7 +134,7 @@ ngx_vmops_sse_create(ngx_vmops_op_t *op)
         || (rc == NGX_OK && id.n
             && ngx_vmops_event_parse(&sse->after, id) != NGX_OK))
     {
-        ngx_vmops_problem(op, VMOPS_PROBLEM_invalid_header);
+        ngx_vmops_problem_header(op, "/last-event-id");
         return NULL;
     }
 

@@ -250,7 +250,7 @@ ngx_vmops_submit_idem(ngx_vmops_op_t *op, ngx_vmops_submit_t *s)
 
 invalid:
 
-    ngx_vmops_problem(op, VMOPS_PROBLEM_invalid_header);
+    ngx_vmops_problem_header(op, "/idempotency-key");
 
     return NGX_ERROR;
 }

@@ -72,6 +72,8 @@ for my $bad ('x', '1', '1-', '-1', '1-1-1', '1-1 ', "9" x 30 . '-0', '0x1-0') {
     next if $bad =~ / $/ && $r->{status} != 400;    # spaces are HTTP's
     is $r->{status}, 400, "\"$bad\": 400";
     is $r->{json}{code}, 'invalid_header', 'invalid_header';
+    is_deeply $r->{json}{errors},
+        [{ pointer => '/last-event-id', code => 'pattern' }], 'and it is named';
 }
 
 done_testing;

@@ -103,8 +103,10 @@ sub rotate {
 is_deeply [@{ rotate($agent, 2)->{json} }{qw(status code)}],
     [428, 'precondition_required'], 'a rotation says of which version';
 for my $tag ('2', 'W/"1"', '*', '"1", "2"', '"x"', '"01"', '""') {
-    is "@{ rotate($agent, 2, 'If-Match' => $tag)->{json} }{qw(status code)}",
-        '400 invalid_header', "If-Match: $tag";
+    my $json = rotate($agent, 2, 'If-Match' => $tag)->{json};
+    is "@$json{qw(status code)}", '400 invalid_header', "If-Match: $tag";
+    is_deeply $json->{errors}, [{ pointer => '/if-match', code => 'pattern' }],
+        'and it is named';
 }
 is rotate($agent, 3, 'If-Match' => '"2"')->{status}, 412, 'not the version';
 is rotate($agent, 3, 'If-Match' => '"1"')->{status}, 412, 'nor a jump';

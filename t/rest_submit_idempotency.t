@@ -153,6 +153,8 @@ for my $bad ('', 'x' x 129, 'a b', "caf\xe9", "\t") {
     $r = submit($bad);
     is $r->{status}, 400, 'a bad key: 400';
     is $r->{json}{code}, 'invalid_header', 'a bad key: invalid_header';
+    is_deeply $r->{json}{errors},
+        [{ pointer => '/idempotency-key', code => 'pattern' }], 'and it is named';
 }
 $r = $t->begin(POST => '/vm-ops/proxmox/start', json => { vm_uuid => $vm },
     headers => { 'Idempotency-Key' => 'a', 'idempotency-key' => 'b' })->answer;

@@ -85,8 +85,11 @@ is put({ a => "${large}x" x 2 })->{status}, 413, 'more is too much';
 is put({ v => 4 }, 'If-Match' => '"3"')->{status}, 200, 'the version it knows';
 $r = put({ v => 5 }, 'If-Match' => '"3"');
 is "$r->{status} $r->{json}{code}", '412 version_mismatch', 'an old one';
-is put({}, 'If-Match' => $_)->{status}, 400, "no version: $_"
-    for '3', '"x"', '""', 'W/"4"', '*', '"4", "5"';
+for my $tag ('3', '"x"', '""', 'W/"4"', '*', '"4", "5"') {
+    $r = put({}, 'If-Match' => $tag);
+    is $r->{status}, 400, "no version: $tag";
+    is $r->{json}{errors}[0]{pointer}, '/if-match', 'which is said';
+}
 is_deeply get()->{json}, { v => 4 }, 'the fourth stays';
 
 # audited, without their content

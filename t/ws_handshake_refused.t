@@ -18,6 +18,8 @@ sub refused {
     my $r = $a->handshake(%opt);
     is $r->{status}, $status, "$what: status $status";
     is $r->{json}{code}, $code, "$what: code $code" if $code;
+    is $r->{json}{errors}[0]{pointer}, $opt{named}, "$what: what is at fault"
+        if $opt{named};
     is $r->{headers}{'content-type'}, 'application/problem+json',
         "$what: a problem" if $code;
     ok !defined $r->{headers}{'sec-websocket-accept'}, "$what: no accept";
@@ -41,7 +43,8 @@ refused(400, 'bad_request', 'a chunked body',
 # the key
 
 my $bad = 'invalid_header';
-refused(400, $bad, 'no key', without('Sec-WebSocket-Key'));
+refused(400, $bad, 'no key', without('Sec-WebSocket-Key'),
+        named => '/sec-websocket-key');
 for my $key ('', 'dGhlIHNhbXBsZSBub25jZQ=', 'dGhlIHNhbXBsZSBub25j',
              'dGhlIHNhbXBsZSBub25jZQ', 'not base64 not base64 !!',
              'dGhlIHNhbXBsZSBub25jZR==', 'dGhlIHNhbXBsZSBub25jZTEyMw==') {
@@ -55,7 +58,8 @@ refused(400, $bad, 'two keys',
 for my $version (undef, '', '8', '12', '14', '013', '13, 8', '1 3') {
     my $what = 'version ' . ($version // 'missing');
     my $r = refused(426, $bad, $what,
-                    headers => ['Sec-WebSocket-Version' => $version]);
+                    headers => ['Sec-WebSocket-Version' => $version],
+                    named => '/sec-websocket-version');
     is $r->{headers}{'sec-websocket-version'}, '13', "$what: 13 is named";
     like $r->{line}, qr/^HTTP\/1\.1 426 Upgrade Required/, "$what: the line";
 }
@@ -63,7 +67,7 @@ refused(426, $bad, 'two versions', more => "Sec-WebSocket-Version: 13\r\n");
 
 # Upgrade and Connection
 
-refused(400, $bad, 'no Upgrade', without('Upgrade'));
+refused(400, $bad, 'no Upgrade', without('Upgrade'), named => '/upgrade');
 refused(400, $bad, 'Upgrade: h2c', with(Upgrade => 'h2c'));
 refused(400, $bad, 'Upgrade: websockets', with(Upgrade => 'websockets'));
 refused(400, $bad, 'no Connection', without('Connection'));
@@ -72,7 +76,8 @@ refused(400, $bad, 'Connection: upgraded', with(Connection => 'upgraded'));
 
 # the subprotocol
 
-refused(400, $bad, 'no subprotocol', without('Sec-WebSocket-Protocol'));
+refused(400, $bad, 'no subprotocol', without('Sec-WebSocket-Protocol'),
+        named => '/sec-websocket-protocol');
 refused(400, $bad, 'another one', with('Sec-WebSocket-Protocol' => 'mqtt'));
 refused(400, $bad, 'another case of it',
         with('Sec-WebSocket-Protocol' => 'VMOPS.agent.v1'));
