@@ -29,6 +29,8 @@ static ngx_int_t ngx_vmops_problem_lines(ngx_http_request_t *r,
     ngx_uint_t status);
 static ngx_int_t ngx_vmops_problem_say(ngx_http_request_t *r, const char *name,
     vmops_span_t value);
+static vmops_problem_t ngx_vmops_problem_of(ngx_http_request_t *r,
+    ngx_uint_t status);
 static ngx_int_t ngx_vmops_problem_allow(ngx_http_request_t *r);
 static ngx_int_t ngx_vmops_problem_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -120,7 +122,7 @@ ngx_vmops_problem_header_filter(ngx_http_request_t *r)
     }
 
     vmops_jw_init(&w, p, NGX_VMOPS_FILTER_MAX);
-    vmops_problem_write(&w, vmops_problem_for_status(status), status,
+    vmops_problem_write(&w, ngx_vmops_problem_of(r, status), status,
                         ngx_vmops_request_id(r), NULL, 0);
 
     if (vmops_jw_done(&w, &ctx->body) != 0
@@ -199,6 +201,21 @@ ngx_vmops_problem_say(ngx_http_request_t *r, const char *name,
     }
 
     return ngx_vmops_push_header(r, name, value);
+}
+
+
+/* what nginx has as status 497 is a 400 by now, like any broken request */
+
+static vmops_problem_t
+ngx_vmops_problem_of(ngx_http_request_t *r, ngx_uint_t status)
+{
+    if (status == NGX_HTTP_BAD_REQUEST && r->http_connection->ssl
+        && r->connection->ssl == NULL)
+    {
+        return VMOPS_PROBLEM_https_required;
+    }
+
+    return vmops_problem_for_status(status);
 }
 
 

@@ -45,6 +45,12 @@ is($s->rest(GET => '/../', { })->{status}, 404, 'TLS: 404 for a page of nobody')
 my $plain = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
                                   PeerPort => $s->port, Timeout => 5);
 print $plain "GET /readyz HTTP/1.0\r\n\r\n";
-like(scalar <$plain>, qr{^HTTP/1\.1 400 }, 'plain HTTP: 400');
+my $in = do { local $/; <$plain> };
+like($in, qr{^HTTP/1\.1 400 }, 'plain HTTP: 400');
+like($in, qr{"code":"https_required"}, 'which says why');
+my $mute = tls();
+print $mute "GET\r\n\r\n";
+like(do { local $/; <$mute> }, qr{"code":"bad_request"},
+     'a broken request by TLS is none of these');
 
 done_testing;
