@@ -82,6 +82,12 @@ my %metrics = map { $_ => 1 } slurp('ngx_vmops_module/ngx_vmops_metrics.c')
 my %shown = map { $_ => 1 } $page =~ /^\| `(vmops_\w+)` \| (?:counter|gauge|histogram)/mg;
 cmp_ok scalar keys %metrics, '>', 5, 'the metrics were found';
 is_deeply [sort keys %shown], [sort keys %metrics], 'each metric has its line';
+my ($statuses) = slurp('common/vmops_proto.c')
+    =~ /vmops_codec_statuses\[\] = \{(.*?)\}/s;
+my @outcomes = $statuses =~ /"(\w+)"/g;
+splice @outcomes, 0, 3;    # those that are not the end
+like $page, qr/\| `outcome`: @{[ join ', ', map { "`$_`" } @outcomes ]} \|/,
+    'and how commands can end';
 
 # the access log
 my ($format) = slurp('conf/nginx.conf.in') =~ /log_format\s+vmops(.*?);/s;

@@ -27,6 +27,8 @@ my $w = $f->world;
 $f->ok_call(beat => { incarnation => 'gw1', ttl_ms => 60_000 });
 $f->ok_call(active_add => { tenant => 'acme' });
 $f->ok_call(unsealed_add => { tenant => 'acme' });
+$f->ok_call(flags_set => { cohort => '', actor => 'platform:1',
+                           name_value => ['SECRETS_E2E_ENABLED', '1'] });
 $f->ok_call(audit_seal => { last => '', seal => '{"from":1,"n":2}', from => 1,
                             to => 2, id => '1-0' });
 my $sent = $f->submitted;
@@ -56,6 +58,8 @@ my @shows = (
     [qr/^\Q$sent\E\n1\n2\n\d+\nactive\n2\nacme\n\d+$/, 'what is stuck'],
     [qr/^12\n2\n\n\{"from":1,"n":2\}\nacme\n\d+$/, 'how far it is sealed'],
     [qr/command\.submitted.*^label\npve\n/ms, 'what happened last'],
+    [qr/^actor\nplatform:1\nentry\n\{"event":"flags\.changed",/ms,
+     'what administrators did last'],
 );
 is @recipes, @shows, 'every recipe is known here';
 for my $n (0 .. $#shows) {
