@@ -34,6 +34,7 @@
 #define VMOPS_CLOSE_PROTOCOL    1002
 #define VMOPS_CLOSE_UNSUPPORTED 1003
 #define VMOPS_CLOSE_NO_STATUS   1005    /* never on the wire */
+#define VMOPS_CLOSE_ABNORMAL    1006    /* nor this: no Close came */
 #define VMOPS_CLOSE_BAD_DATA    1007
 #define VMOPS_CLOSE_POLICY      1008
 #define VMOPS_CLOSE_TOO_BIG     1009

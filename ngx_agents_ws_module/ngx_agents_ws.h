@@ -158,6 +158,7 @@ struct ngx_agents_ws_session_s {
     uint16_t                    out_frames;
     uint16_t                    ncalls;
     uint16_t                    nacks;
+    uint16_t                    code;      /* of the first Close; 0: no 101 */
 
     u_char                      state;     /* ngx_agents_ws_state_e */
     u_char                      platform;

@@ -65,6 +65,8 @@ ngx_agents_ws_accept(ngx_http_request_t *r, ngx_str_t *key)
 
     ngx_post_event(&s->hello->takeover, &ngx_posted_events);
 
+    s->code = VMOPS_CLOSE_ABNORMAL;
+
     r->keepalive = 1;
     r->lingering_close = 0;
 

@@ -49,14 +49,14 @@ ngx_agents_ws_auth(ngx_agents_ws_session_t *s, const vmops_msg_auth_t *m)
     ngx_memcpy(auth->c_nonce, m->nonce, 32);
     ngx_memcpy(s->hello->sig, m->sig, VMOPS_SIG);
 
-    if (ngx_agents_ws_bind(s) != NGX_OK) {
-        ngx_agents_ws_close(s, VMOPS_CLOSE_AUTH, "no channel binding");
-        return;
-    }
-
     ngx_agents_ws_attach(s, m->tenant);
 
     if (s->dead) {
+        return;
+    }
+
+    if (ngx_agents_ws_bind(s) != NGX_OK) {
+        ngx_agents_ws_close(s, VMOPS_CLOSE_AUTH, "no channel binding");
         return;
     }
 

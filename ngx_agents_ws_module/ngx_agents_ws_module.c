@@ -27,6 +27,8 @@ static char *ngx_agents_ws_keys(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_agents_ws(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_agents_ws_ping_check(ngx_conf_t *cf, void *post, void *data);
 static void ngx_agents_ws_keys_wipe(void *data);
+static ngx_int_t ngx_agents_ws_init(ngx_conf_t *cf);
+static ngx_int_t ngx_agents_ws_count(ngx_http_request_t *r);
 
 static ngx_int_t ngx_agents_ws_init_process(ngx_cycle_t *cycle);
 static void ngx_agents_ws_exit_process(ngx_cycle_t *cycle);
@@ -85,7 +87,7 @@ static ngx_command_t  ngx_agents_ws_commands[] = {
 
 static ngx_http_module_t  ngx_agents_ws_module_ctx = {
     NULL,                                  /* preconfiguration */
-    NULL,                                  /* postconfiguration */
+    ngx_agents_ws_init,                    /* postconfiguration */
 
     ngx_agents_ws_create_main_conf,        /* create main configuration */
     NULL,                                  /* init main configuration */
@@ -209,6 +211,30 @@ ngx_agents_ws_sample(ngx_event_t *ev)
     mw->frames = w->nframes;
 
     vmops_metrics_again(ev);
+}
+
+
+/* in the log phase: also what nginx itself answered, or another module */
+
+static ngx_int_t
+ngx_agents_ws_count(ngx_http_request_t *r)
+{
+    ngx_uint_t               i;
+    ngx_agents_ws_worker_t  *w = ngx_agents_ws_worker;
+
+    if (w == NULL || r != r->main
+        || r->content_handler != ngx_agents_ws_handler)
+    {
+        return NGX_OK;
+    }
+
+    i = vmops_metrics_place(vmops_metrics_handshakes,
+                            r->err_status ? r->err_status
+                                          : r->headers_out.status);
+
+    (void) ngx_atomic_fetch_add(&w->metrics->handshakes[i], 1);
+
+    return NGX_OK;
 }
 
 
@@ -518,4 +544,30 @@ ngx_agents_ws_ping_check(ngx_conf_t *cf, void *post, void *data)
     }
 
     return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_agents_ws_init(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt        *h;
+    ngx_agents_ws_main_conf_t  *mcf;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_agents_ws_module);
+
+    if (!mcf->enabled) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_agents_ws_count;
+
+    return NGX_OK;
 }

@@ -30,8 +30,10 @@ static void ngx_agents_ws_control(ngx_agents_ws_session_t *s,
     vmops_ws_event_t *ev);
 static void ngx_agents_ws_peer_close(ngx_agents_ws_session_t *s,
     vmops_span_t body);
+static void ngx_agents_ws_close_log(ngx_agents_ws_session_t *s,
+    ngx_uint_t code, const char *reason);
 static void ngx_agents_ws_send_close(ngx_agents_ws_session_t *s,
-    const u_char *body, size_t n);
+    ngx_uint_t code, const u_char *body, size_t n);
 static void ngx_agents_ws_partial_free(ngx_agents_ws_session_t *s);
 static void ngx_agents_ws_finalize(ngx_agents_ws_session_t *s);
 
@@ -398,7 +400,7 @@ ngx_agents_ws_peer_close(ngx_agents_ws_session_t *s, vmops_span_t body)
     }
 
     if (!s->closing) {
-        ngx_agents_ws_send_close(s, echo, n);
+        ngx_agents_ws_send_close(s, code, echo, n);
 
     } else if (s->out == NULL) {
         ngx_agents_ws_flushed(s);
@@ -419,12 +421,40 @@ ngx_agents_ws_close(ngx_agents_ws_session_t *s, ngx_uint_t code,
         return;
     }
 
-    ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
-                  "agent's session is closed, code %ui: %s", code, reason);
+    ngx_agents_ws_close_log(s, code, reason);
 
     n = vmops_ws_close_write(body, code, vmops_span_str(reason));
 
-    ngx_agents_ws_send_close(s, body, n);
+    ngx_agents_ws_send_close(s, code, body, n);
+}
+
+
+/* whom it is about, as it said itself until its signature has held */
+
+static void
+ngx_agents_ws_close_log(ngx_agents_ws_session_t *s, ngx_uint_t code,
+    const char *reason)
+{
+    char        agent[VMOPS_UUID_TEXT + 1];
+    ngx_uint_t  level;
+
+    /* somebody has to look into these; of the others agents come again */
+
+    level = (code == VMOPS_CLOSE_AUTH || code == VMOPS_CLOSE_REVOKED
+             || code == VMOPS_CLOSE_LOCKED)
+            ? NGX_LOG_WARN : NGX_LOG_INFO;
+
+    if (s->tenant == NULL) {
+        ngx_log_error(level, s->connection->log, 0,
+                      "agent's session is closed, code %ui: %s", code, reason);
+        return;
+    }
+
+    vmops_uuid_format(agent, &s->agent);
+
+    ngx_log_error(level, s->connection->log, 0,
+                  "agent's session is closed, code %ui: %s, agent %s of "
+                  "tenant \"%V\"", code, reason, agent, &s->tenant->sn.str);
 }
 
 
@@ -449,9 +479,11 @@ ngx_agents_ws_fail(ngx_agents_ws_session_t *s, ngx_uint_t code,
 
 
 static void
-ngx_agents_ws_send_close(ngx_agents_ws_session_t *s, const u_char *body,
-    size_t n)
+ngx_agents_ws_send_close(ngx_agents_ws_session_t *s, ngx_uint_t code,
+    const u_char *body, size_t n)
 {
+    s->code = code;
+
     ngx_agents_ws_unregister(s);
 
     (void) ngx_agents_ws_send(s, VMOPS_WS_CLOSE, body, n, NULL);
@@ -550,10 +582,17 @@ ngx_agents_ws_cleanup(void *data)
 {
     ngx_agents_ws_session_t *s = data;
 
+    ngx_uint_t             i;
     ngx_queue_t           *q;
+    vmops_metrics_t       *m = ngx_agents_ws_worker->metrics;
     ngx_agents_ws_call_t  *call;
 
     s->dead = 1;
+
+    if (s->code) {
+        i = vmops_metrics_place(vmops_metrics_closes, s->code);
+        (void) ngx_atomic_fetch_add(&m->closes[i], 1);
+    }
 
     ngx_agents_ws_out_discard(s, 1);
     ngx_agents_ws_unregister(s);

@@ -26,6 +26,9 @@ static void ngx_vmops_metrics_draw(vmops_buf_t *b);
 static void ngx_vmops_metrics_requests(vmops_buf_t *b);
 static void ngx_vmops_metrics_durations(vmops_buf_t *b);
 static void ngx_vmops_metrics_commands(vmops_buf_t *b);
+static void ngx_vmops_metrics_agents(vmops_buf_t *b);
+static void ngx_vmops_metrics_list(vmops_buf_t *b, const char *name,
+    const char *label, const ngx_uint_t *list, const ngx_atomic_t *counts);
 static void ngx_vmops_metrics_workers(vmops_buf_t *b);
 static void ngx_vmops_metrics_head(vmops_buf_t *b, const char *name,
     const char *type, const char *help);
@@ -203,12 +206,7 @@ ngx_vmops_metrics_log(ngx_http_request_t *r)
     }
 
     status = r->err_status ? r->err_status : r->headers_out.status;
-
-    for (i = 0; ngx_vmops_statuses[i]; i++) {
-        if (ngx_vmops_statuses[i] == status) {
-            break;
-        }
-    }
+    i = vmops_metrics_place(ngx_vmops_statuses, status);
 
     (void) ngx_atomic_fetch_add(&m->requests[row][i], 1);
 
@@ -319,6 +317,7 @@ ngx_vmops_metrics_draw(vmops_buf_t *b)
     ngx_vmops_metrics_requests(b);
     ngx_vmops_metrics_durations(b);
     ngx_vmops_metrics_commands(b);
+    ngx_vmops_metrics_agents(b);
     ngx_vmops_metrics_workers(b);
 }
 
@@ -447,6 +446,39 @@ ngx_vmops_metrics_commands(vmops_buf_t *b)
                                    vmops_status_name(i), m->ended[i]);
         }
     }
+}
+
+
+static void
+ngx_vmops_metrics_agents(vmops_buf_t *b)
+{
+    vmops_metrics_t  *m;
+
+    m = ngx_vmops_worker.metrics;
+
+    ngx_vmops_metrics_head(b, "vmops_agent_handshakes_total", "counter",
+                           "Opening handshakes of agents' sockets");
+    ngx_vmops_metrics_list(b, "vmops_agent_handshakes_total", "status",
+                           vmops_metrics_handshakes, m->handshakes);
+
+    ngx_vmops_metrics_head(b, "vmops_agent_sessions_ended_total", "counter",
+                           "Agents' sockets by the code of the Close that "
+                           "ended them; 1006: there was none");
+    ngx_vmops_metrics_list(b, "vmops_agent_sessions_ended_total", "code",
+                           vmops_metrics_closes, m->closes);
+}
+
+
+static void
+ngx_vmops_metrics_list(vmops_buf_t *b, const char *name, const char *label,
+    const ngx_uint_t *list, const ngx_atomic_t *counts)
+{
+    for ( ; *list; list++, counts++) {
+        ngx_vmops_metrics_line(b, "%s{%s=\"%ui\"} %uA\n", name, label, *list,
+                               *counts);
+    }
+
+    ngx_vmops_metrics_line(b, "%s{%s=\"other\"} %uA\n", name, label, *counts);
 }
 
 

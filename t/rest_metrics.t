@@ -9,6 +9,7 @@ use JSON::PP;
 
 use VMOps;
 use VMOps::Rest;
+use VMOps::WSAgent;
 
 my $s = VMOps->stack(workers => 2);
 $s->add_server_conf('location = /api/v1/license { vmops_api; '
@@ -142,6 +143,29 @@ for my $client (qw(rest gateway)) {
             'and nothing waits for them: a beat is no work');
 }
 
+# how agents' sockets began, and why they ended
+my ($shakes, $ended) = qw(vmops_agent_handshakes_total
+                          vmops_agent_sessions_ended_total);
+my $begun = sum($shakes => { status => 101 });
+my $agent = $t->agent;
+my $thief = $agent->twin;
+$thief->connect;
+$thief->send($thief->auth_message(s_nonce => 'x' x 32));
+is $thief->closed, 4401, 'one that cannot prove its key';
+becomes($ended => { code => 4401 }, 1, 'is counted by the code of its end');
+$agent->drop;
+becomes($ended => { code => 1006 }, 1, 'so is a line that was cut');
+$agent->online;
+becomes(vmops_agents => { state => 'connected' }, 1, 'it is there again');
+becomes($shakes => { status => 101 }, $begun + 2, 'each handshake is counted');
+my $path = VMOps::WSAgent::PATH;
+is $s->rest(GET => $path)->{status}, 400, 'one that is none';
+is $s->rest(POST => $path)->{status}, 405, 'and a method that is none';
+becomes($shakes => { status => 400 }, 1, 'is counted by its status');
+becomes($shakes => { status => 405 }, 1, 'of each');
+is sum($_ => { $_ eq $shakes ? 'status' : 'code', 'other' }), 0, "$_: none other"
+    for $shakes, $ended;
+
 # no tenant, no VM, no agent
 unlike $text, qr/acme|[0-9a-f]{8}-[0-9a-f]{4}|sec_/,
     'nothing says whose requests they were';
@@ -154,6 +178,7 @@ is sum(vmops_requests_total => \%kept), 3, 'a reload keeps what was counted';
 becomes(vmops_workers => {}, 2, 'old workers are counted until they end');
 becomes(vmops_agents => { state => 'connected' }, 0,
         'and their agents with them');
+becomes($ended => { code => 1001 }, 1, 'which were sent away');
 my ($worker) = $s->workers;
 $s->allow_log(qr/worker process $worker exited on signal 9/);
 kill KILL => $worker;

@@ -107,6 +107,8 @@ cmp_ok now - $start, '<', 2, 'within 2 s of the revocation';
 is_deeply [grep { $_->{t} eq 'result.ok' } @{ $a->{skipped} }], [],
     'what it says after that is not answered';
 is $g->command($running->{id})->{status}, 'running', 'nor believed';
+like $g->error_log, qr/\[warn\].* code 4403: agent_revoked, agent @{[ $a->id ]} of/,
+    'the log names it';
 is_deeply $f->call(agent_get => { agent_id => $a->id })->[0], 'OK',
     'its record stays';
 

@@ -24,9 +24,11 @@ sub stored {
 }
 my $before = stored();
 
+my %refused;
 sub refused {
     my ($what, $agent, %over) = @_;
     my $code = delete $over{code} // 4401;
+    $refused{$code}++;
     $agent->connect;
     $agent->{skipped} = [];
     $agent->send($agent->auth_message(%over));
@@ -112,6 +114,12 @@ $g->admin('HSET', $key, map { $_ => $ours{$_} } qw(ed_pk x_pk mac));
 
 like $g->error_log, qr/\[error\].*the MAC of the record of agent/,
     'the log names it as an error';
+my @lines = $g->error_log =~ /(\[\w+\].* session is closed, .*)/g;
+my @wrong = grep { !/code 1008|code 1003/
+    && !/^\[warn\].* code 4401: .*, agent [0-9a-f-]{36} of tenant "(?:acme|nobody)"/ }
+    @lines;
+is "@wrong", '', 'who is refused for its key is in the log at warn, and named';
+is scalar(grep { /4401/ } @lines), $refused{4401}, 'in one line each';
 
 # the good one
 

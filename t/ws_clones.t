@@ -59,6 +59,9 @@ $copy->send($copy->auth_message);
 ended($copy, 'the copy');
 ended($a, 'the agent');
 is locked(), 1, 'locked';
+like $g->error_log,
+    qr/\[warn\].* code 4423: agent_locked, agent @{[ $a->id ]} of tenant "acme"/,
+    'the log names it';
 is scalar(audited('agent.locked')), 1, 'audited';
 unlock();
 

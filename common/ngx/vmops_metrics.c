@@ -11,6 +11,15 @@
 static ngx_int_t vmops_metrics_init(ngx_shm_zone_t *zone, void *data);
 
 
+const ngx_uint_t  vmops_metrics_closes[VMOPS_METRICS_CLOSES] = {
+    1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1011, 1013,
+    4401, 4403, 4408, 4409, 4423, 0
+};
+
+const ngx_uint_t  vmops_metrics_handshakes[VMOPS_METRICS_SHAKES] = {
+    101, 400, 401, 403, 405, 426, 429, 499, 500, 503, 0
+};
+
 static ngx_connection_t  vmops_metrics_dummy;
 
 
@@ -90,6 +99,17 @@ ngx_uint_t
 vmops_metrics_alive(vmops_metrics_worker_t *w)
 {
     return w->pid && kill((ngx_pid_t) w->pid, 0) == 0;
+}
+
+
+ngx_uint_t
+vmops_metrics_place(const ngx_uint_t *list, ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; list[i] && list[i] != n; i++) { /* void */ }
+
+    return i;
 }
 
 

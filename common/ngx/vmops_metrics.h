@@ -27,6 +27,8 @@
 #define VMOPS_METRICS_ROUTES    192        /* no route is counted as one */
 #define VMOPS_METRICS_STATUSES  32         /* the last one: any other */
 #define VMOPS_METRICS_BUCKETS   12         /* the last one: longer than all */
+#define VMOPS_METRICS_CLOSES    17         /* the last one: any other */
+#define VMOPS_METRICS_SHAKES    11         /* the last one: any other */
 
 
 typedef enum {
@@ -61,9 +63,19 @@ typedef struct {
     ngx_atomic_t             submitted;
     ngx_atomic_t             ended[VMOPS_ST_MAX_];
 
+    ngx_atomic_t             closes[VMOPS_METRICS_CLOSES];
+    ngx_atomic_t             handshakes[VMOPS_METRICS_SHAKES];
+
     vmops_metrics_worker_t   workers[NGX_MAX_PROCESSES];
 } vmops_metrics_t;
 
+
+/* of agents' sockets: codes of a Close, statuses of handshakes; 0: any other */
+extern const ngx_uint_t  vmops_metrics_closes[VMOPS_METRICS_CLOSES];
+extern const ngx_uint_t  vmops_metrics_handshakes[VMOPS_METRICS_SHAKES];
+
+/* the place of a number in a list that ends with 0, or that of the 0 */
+ngx_uint_t vmops_metrics_place(const ngx_uint_t *list, ngx_uint_t n);
 
 /* while the configuration is read: the zone, the same for both modules */
 ngx_shm_zone_t *vmops_metrics_zone(ngx_conf_t *cf);
