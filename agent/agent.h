@@ -22,10 +22,7 @@ typedef struct {
     char  state[PLAT_PATH_MAX];
 } home_t;
 
-/*
- * The folders of this user, or both in dir (NULL: not given); made if they
- * do not exist.  0, or -1.
- */
+/* The folders of this user, or both in dir (NULL: not given).  0, or -1. */
 int home_open(home_t *home, const char *dir);
 
 /*

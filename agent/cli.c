@@ -154,8 +154,10 @@ cli_identity_fail(const home_t *home, sealed_rc_t rc)
 
     case SEALED_NONE:
         return cli_fail(EXIT_UNPAIRED, "not_paired",
-                        "This agent is not paired. An owner makes a code for "
-                        "it; then: vmops-agent pair --server URL.");
+                        "There is no paired agent in %s. If it is in another "
+                        "folder: --home DIR, or run this as its user. "
+                        "Otherwise an owner makes a code: vmops-agent pair "
+                        "--server URL.", home->state);
     case SEALED_UNREADABLE:
         return cli_fail(EXIT_UNREADABLE, "identity_unreadable",
                         "The identity could not be read and was set aside as "
@@ -428,6 +430,55 @@ cli_confirm(const char *question, const char *option)
 }
 
 
+static int
+look(const char *folder)
+{
+    return plat_look_dir(folder) != PLAT_E
+           ? EXIT_OK
+           : cli_fail(EXIT_INTERNAL, "home_unreadable",
+                      "%s cannot be read: run this as the agent's own user.",
+                      folder);
+}
+
+
+int
+cli_home_look(const home_t *home)
+{
+    int  rc = look(home->config);
+
+    return rc == EXIT_OK ? look(home->state) : rc;
+}
+
+
+int
+cli_home_make(const home_t *home)
+{
+    int  config = plat_make_dirs(home->config);
+
+    if (config != 0 || plat_make_dirs(home->state) != 0) {
+        return cli_fail(EXIT_INTERNAL, "no_home",
+                        "%s is no folder, and cannot be made one: --home DIR "
+                        "names another.",
+                        config != 0 ? home->config : home->state);
+    }
+
+    return cli_home_look(home);
+}
+
+
+int
+cli_home_paired(const home_t *home)
+{
+    int  rc = cli_home_look(home);
+
+    if (rc == EXIT_OK && !identity_there(home)) {
+        rc = cli_identity_fail(home, SEALED_NONE);
+    }
+
+    return rc;
+}
+
+
 int
 cli_lock(const home_t *home, plat_lock_t **lock)
 {
@@ -519,7 +570,10 @@ cli_agent_open(cli_agent_t *a, cli_t *cli, cli_open_t how)
     memset(a, 0, sizeof(*a));
     a->home = &cli->home;
 
-    rc = open_home(a, how);
+    rc = how == CLI_ANY ? EXIT_OK : cli_home_paired(a->home);
+    if (rc == EXIT_OK) {
+        rc = open_home(a, how);
+    }
     if (rc != EXIT_OK || how == CLI_ANY) {
         return rc;
     }

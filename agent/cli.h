@@ -119,6 +119,15 @@ int cli_end(vmops_jw_t *w);
 int cli_confirm(const char *question, const char *option);
 
 
+/*
+ * Of the home, before anything in it is used: made if it does not exist; there
+ * and readable, if it exists; paired, with nothing made.  EXIT_OK, or said.
+ */
+int cli_home_make(const home_t *home);
+int cli_home_look(const home_t *home);
+int cli_home_paired(const home_t *home);
+
+
 /* What commands on a paired home need. */
 
 typedef struct {

@@ -362,7 +362,10 @@ cli_pair(cli_t *cli)
         return cli_fail(EXIT_USAGE, "usage", "pair needs --server URL.");
     }
 
-    rc = not_running(cli);
+    rc = cli_home_make(&cli->home);
+    if (rc == EXIT_OK) {
+        rc = not_running(cli);
+    }
     if (rc != EXIT_OK) {
         return rc;
     }
@@ -393,6 +396,9 @@ cli_unpair(cli_t *cli)
     };
 
     rc = cli_options(cli, options, NULL, 0, &n);
+    if (rc == EXIT_OK) {
+        rc = cli_home_paired(&cli->home);
+    }
     if (rc == EXIT_OK) {
         rc = not_running(cli);
     }

@@ -14,6 +14,12 @@
 static int
 load(cli_t *cli, policy_t *policy)
 {
+    int  rc = cli_home_look(&cli->home);
+
+    if (rc != EXIT_OK) {
+        return rc;
+    }
+
     return policy_load(policy, &cli->home) == 0
            ? EXIT_OK
            : cli_fail(EXIT_USAGE, "bad_policy",
@@ -80,6 +86,15 @@ policy_cmd_show(cli_t *cli)
 
 
 static int
+begin(cli_t *cli, plat_lock_t **lock)
+{
+    int  rc = cli_home_make(&cli->home);
+
+    return rc == EXIT_OK ? cli_lock(&cli->home, lock) : rc;
+}
+
+
+static int
 set_classes(policy_t *policy, const char *const *words, size_t n)
 {
     size_t       i;
@@ -116,7 +131,7 @@ policy_cmd_set(cli_t *cli)
 
     rc = cli_options(cli, options, words, SETTINGS_MAX, &n);
     if (rc == EXIT_OK) {
-        rc = cli_lock(&cli->home, &lock);
+        rc = begin(cli, &lock);
     }
     if (rc == EXIT_OK) {
         rc = load(cli, &policy);
@@ -149,7 +164,7 @@ policy_cmd_preset(cli_t *cli)
 
     rc = cli_options(cli, options, &name, 1, &n);
     if (rc == EXIT_OK) {
-        rc = cli_lock(&cli->home, &lock);
+        rc = begin(cli, &lock);
     }
 
     if (rc == EXIT_OK) {

@@ -327,6 +327,11 @@ daemon_run(const home_t *home, int foreground)
     agent_t       a;
     plat_lock_t  *lock;
 
+    rc = cli_home_paired(home);
+    if (rc != EXIT_OK) {
+        return rc;
+    }
+
     rc = take_lock(home, &lock);
     if (rc != 0) {
         return rc == PLAT_EBUSY

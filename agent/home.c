@@ -54,23 +54,20 @@ home_path(char path[PLAT_PATH_MAX], const char *folder, const char *name)
 int
 home_open(home_t *home, const char *dir)
 {
-    if (dir != NULL) {
-        if (text_copy(home->config, sizeof(home->config),
-                      vmops_span_str(dir))
-            != 0)
-        {
-            return -1;
-        }
-        memcpy(home->state, home->config, sizeof(home->state));
+    if (dir == NULL) {
+        return plat_default_dirs(home->config, home->state, PLAT_PATH_MAX) == 0
+               ? 0 : -1;
+    }
 
-    } else if (plat_default_dirs(home->config, home->state, PLAT_PATH_MAX)
-               != 0)
+    if (text_copy(home->config, sizeof(home->config), vmops_span_str(dir))
+        != 0)
     {
         return -1;
     }
 
-    return plat_make_dirs(home->config) == 0
-           && plat_make_dirs(home->state) == 0 ? 0 : -1;
+    memcpy(home->state, home->config, sizeof(home->state));
+
+    return 0;
 }
 
 

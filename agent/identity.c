@@ -113,6 +113,16 @@ decode(identity_t *id, vmops_span_t s)
 }
 
 
+int
+identity_there(const home_t *home)
+{
+    char  path[PLAT_PATH_MAX];
+
+    return home_path(path, home->state, IDENTITY_FILE) == 0
+           && plat_file_stamp(path) != 0;
+}
+
+
 sealed_rc_t
 identity_load(identity_t *id, const home_t *home)
 {

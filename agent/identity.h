@@ -40,6 +40,9 @@ void identity_make_keys(identity_t *id);
 /* Computes what is computed, once the rest is filled. */
 void identity_compute(identity_t *id);
 
+/* 1 if there is one, readable or not; nothing is opened or made. */
+int identity_there(const home_t *home);
+
 sealed_rc_t identity_load(identity_t *id, const home_t *home);
 
 /* 0, or -1 with the old file in place. */

@@ -65,13 +65,9 @@ main(int argc, char **argv)
     }
 
     if (home_open(&cli.home, dir) != 0) {
-        return dir != NULL
-               ? cli_fail(EXIT_INTERNAL, "no_home",
-                          "%s is no folder, and cannot be made one.", dir)
-               : cli_fail(EXIT_INTERNAL, "no_home",
-                          "The agent's folders in this user's home cannot be "
-                          "made, or it has none: --home DIR names another "
-                          "one.");
+        return cli_fail(EXIT_INTERNAL, "no_home", dir != NULL
+                        ? "The path that --home names is too long."
+                        : "This user has no home: --home DIR names a folder.");
     }
 
     i = cli_dispatch(&cli, commands, "[--home DIR] [--json] ");

@@ -64,6 +64,24 @@ for my $command (['status'], ['run', '--foreground'], ['unpair', '--yes'],
     is $got->{exit}, 3, "@$command, not paired: exit 3";
     is $got->{json}{error}{code}, 'not_paired', 'and says so';
 }
+is_deeply [glob "$home/*"], [], 'none of them makes a file';
+
+# a folder that is not there, like one mistyped
+
+my $mistyped = "$home/none";
+for my $command (['status'], ['run', '--foreground'], ['unpair', '--yes'],
+                 ['secret', 'list'], ['secret', 'add', '--kind', 'opaque',
+                  '--label', 'x', '--stdin'], ['journal'],
+                 ['audit', 'verify', '/dev/null']) {
+    my $got = run_command([VMOps::Agent::binary(), '--home', $mistyped,
+                           @$command]);
+    is $got->{exit}, 3, "@$command, no folder: exit 3";
+    like $got->{err}, qr/no paired agent in \Q$mistyped\E\. .*--home DIR, /,
+        'which one was looked at, and that it may be another';
+}
+is run_command([VMOps::Agent::binary(), '--home', $mistyped, @$_])->{exit}, 0,
+    "@$_ needs none" for ['policy', 'show'], ['version'];
+ok !-e $mistyped, 'none of them makes it';
 
 # policy
 

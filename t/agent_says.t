@@ -37,18 +37,12 @@ like $got->{err}, qr/--home needs a folder/, '--home alone';
 # the home
 
 says([@opaque], 3, not_paired => qr/owner makes a code.*pair --server/);
-for my $bad ('{', '{"proxi":"x"}') {
-    put('config.json', $bad);
-    says(['status'], 2, bad_config =>
-        $bad eq '{' ? qr/\Q$home\E is not JSON.*correct or remove/
-                    : qr{\Q$home\E.* at /proxi: correct});
-}
-unlink "$home/config.json";
 put('policy.json', '{');
 says(['policy', 'show'], 2, bad_policy =>
     qr/\Q$home\E.*everything is denied.*policy preset standard/);
 unlink "$home/policy.json";
-$got = run_command([VMOps::Agent::binary(), '--home', '/proc/none', 'status']);
+$got = run_command([VMOps::Agent::binary(), '--home', '/proc/none', @code,
+                    'ABCD-EFGH-JKMN']);
 is $got->{exit}, 1, 'a home that cannot be: exit 1';
 like $got->{err}, qr{/proc/none is no folder}, 'which one';
 
@@ -65,17 +59,30 @@ says(['pair', '--server', 'https://x.example', '--ca-file', "$home/none",
 $agent->pair;
 like run(['status'])->{out}, qr/: stopped: vmops-agent run$/m, 'status';
 
+for my $bad ('{', '{"proxi":"x"}') {
+    put('config.json', $bad);
+    says(['status'], 2, bad_config =>
+        $bad eq '{' ? qr/\Q$home\E is not JSON.*correct or remove/
+                    : qr{\Q$home\E.* at /proxi: correct});
+}
+unlink "$home/config.json";
+
 # whose keys they are
 
 chmod 0640, "$home/wrap.key" or die $!;
 says(['status'], 1, key_open => qr{\Q$home\E/wrap.key.*chmod 600.*pair});
 chmod 0600, "$home/wrap.key" or die $!;
 SKIP: {
-    skip 'needs root', 2 if $>;
+    skip 'needs root', 8 if $>;
     my $other = 65534;
+    for my $command (['status'], ['policy', 'show'], [@code, 'ABCD']) {
+        $got = as($other, @$command);
+        is $got->{exit}, 1, "@$command, a home of another user: exit 1";
+        like $got->{err}, qr/\Q$home\E cannot be read: run this as the agent's/,
+            'and who can';
+    }
     chown $other, $other, $home, grep { !/identity/ } glob "$home/*";
-    $got = run_command(['setpriv', "--reuid=$other", "--regid=$other",
-                        '--clear-groups', @{ $agent->command('status') }]);
+    $got = as($other, 'status');
     is $got->{exit}, 1, 'an identity of another user: exit 1';
     like $got->{err}, qr{cannot read \Q$home\E/identity.bin.*by another one\?},
         'and why that may be';
@@ -108,6 +115,13 @@ done_testing;
 
 sub run { run_command($agent->command(@{ $_[0] }), stdin => "a secret\n",
                       env => $agent->env) }
+
+# as another user
+sub as {
+    my ($uid, @args) = @_;
+    return run_command(['setpriv', "--reuid=$uid", "--regid=$uid",
+                        '--clear-groups', @{ $agent->command(@args) }]);
+}
 
 # with this exit code, the stable code, and words for people
 sub says {

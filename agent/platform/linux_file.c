@@ -103,6 +103,23 @@ plat_make_dirs(const char *path)
 }
 
 
+int
+plat_look_dir(const char *path)
+{
+    struct stat  st;
+
+    if (stat(path, &st) != 0) {
+        return errno == ENOENT || errno == ENOTDIR ? PLAT_ENOENT : PLAT_E;
+    }
+
+    if (!S_ISDIR(st.st_mode)) {
+        return PLAT_ENOENT;
+    }
+
+    return access(path, R_OK | X_OK) == 0 ? 0 : PLAT_E;
+}
+
+
 static int
 read_fd(int fd, void *data, size_t size, size_t *len)
 {

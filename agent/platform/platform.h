@@ -67,6 +67,9 @@ int plat_default_dirs(char *config, char *state, size_t size);
 /* Makes a folder and its parents, for its owner only. */
 int plat_make_dirs(const char *path);
 
+/* 0; PLAT_ENOENT: there is no such folder; PLAT_E: this user cannot read it. */
+int plat_look_dir(const char *path);
+
 /* Reads a whole file of at most size bytes; PLAT_ENOENT, PLAT_ETOOBIG. */
 int plat_read_file(const char *path, void *data, size_t size, size_t *len);
 
