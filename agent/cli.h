@@ -12,6 +12,7 @@
 #include "agent.h"
 #include "db.h"
 #include "identity.h"
+#include "policy.h"
 #include "rest.h"
 #include "vault.h"
 #include "vmops_json.h"
@@ -126,6 +127,14 @@ int cli_confirm(const char *question, const char *option);
 int cli_home_make(const home_t *home);
 int cli_home_look(const home_t *home);
 int cli_home_paired(const home_t *home);
+
+
+/* The policy: 0, or -1 and what is wrong with it and to be done. */
+
+#define CLI_FAULT_MAX  (PLAT_PATH_MAX + 256)
+
+int cli_policy_load(policy_t *policy, const home_t *home,
+    char fault[CLI_FAULT_MAX]);
 
 
 /* What commands on a paired home need. */

@@ -1,31 +1,57 @@
 
-/* policy show, set, preset. */
+/* policy show, set, preset; what is wrong with the policy. */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
-#include "policy.h"
 #include "vmops_banned.h"
 
 
 #define SETTINGS_MAX  POLICY_CLASSES
 
 
+/* With one %s: the folder. */
+
+static const char *const  faults[] = {
+    [POLICY_OK] = "",
+    [POLICY_BAD] =
+        "policy.json in %s cannot be read, so everything is denied. Correct "
+        "it, or begin anew: vmops-agent policy preset standard.",
+    [POLICY_OPEN] =
+        "policy.json in %s can be written by others: chmod 600. Until then "
+        "everything is denied.",
+    [POLICY_HOME_OPEN] =
+        "%s can be written by others, and so can the policy in it: chmod 700. "
+        "Until then everything is denied.",
+};
+
+
+int
+cli_policy_load(policy_t *policy, const home_t *home,
+    char fault[CLI_FAULT_MAX])
+{
+    policy_rc_t  rc = policy_load(policy, home);
+
+    snprintf(fault, CLI_FAULT_MAX, faults[rc], home->config);
+
+    return rc == POLICY_OK ? 0 : -1;
+}
+
+
 static int
 load(cli_t *cli, policy_t *policy)
 {
-    int  rc = cli_home_look(&cli->home);
+    int   rc = cli_home_look(&cli->home);
+    char  fault[CLI_FAULT_MAX];
 
-    if (rc != EXIT_OK) {
-        return rc;
+    if (rc == EXIT_OK
+        && cli_policy_load(policy, &cli->home, fault) != 0)
+    {
+        rc = cli_fail(EXIT_USAGE, "bad_policy", "%s", fault);
     }
 
-    return policy_load(policy, &cli->home) == 0
-           ? EXIT_OK
-           : cli_fail(EXIT_USAGE, "bad_policy",
-                      "policy.json in %s cannot be read, so everything is "
-                      "denied. Correct it, or begin anew: vmops-agent policy "
-                      "preset standard.", cli->home.config);
+    return rc;
 }
 
 
@@ -58,12 +84,20 @@ show(const policy_t *policy)
 }
 
 
+/* What is shown is what holds now. */
+
 static int
-save(cli_t *cli, const policy_t *policy)
+save(cli_t *cli, policy_t *policy)
 {
-    return policy_save(policy, &cli->home) == 0
-           ? show(policy)
-           : cli_storage_fail(&cli->home);
+    int  rc;
+
+    if (policy_save(policy, &cli->home) != 0) {
+        return cli_storage_fail(&cli->home);
+    }
+
+    rc = load(cli, policy);
+
+    return rc == EXIT_OK ? show(policy) : rc;
 }
 
 
@@ -168,8 +202,8 @@ policy_cmd_preset(cli_t *cli)
     }
 
     if (rc == EXIT_OK) {
-        if (policy_load(&policy, &cli->home) != 0) {
-            cli_say("policy.json could not be read: if it had ranges of "
+        if (policy_load(&policy, &cli->home) != POLICY_OK) {
+            cli_say("policy.json could not be used: if it had ranges of "
                     "guests, they are gone.\n");
         }
 

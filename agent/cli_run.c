@@ -104,13 +104,16 @@ status(cli_agent_t *a)
     char               state[32], why[VMOPS_CODE_MAX + 1];
     char               key_id[VMOPS_KEY_ID_TEXT + 1];
     char               fingerprint[VMOPS_FINGERPRINT_TEXT + 1];
+    char               fault[CLI_FAULT_MAX];
     counts_t           c = { 0, 0 };
+    policy_t           policy;
     uint64_t           last_seq;
     vmops_jw_t         w;
     const identity_t  *id = a->id;
 
     identity_fingerprint(fingerprint, id);
     readable = vault_readable(a->vault, key_id);
+    cli_policy_load(&policy, a->home, fault);
 
     if (journal_last_seq(a->db, &last_seq) != 0
         || journal_open_ones(a->db, count, &c) != 0
@@ -132,6 +135,8 @@ status(cli_agent_t *a)
     vmops_jw_kcstr(&w, "command_key_id", id->command_key_id);
     vmops_jw_kcstr(&w, "keystore", readable ? "ok" : "unreadable");
     vmops_jw_kcstr(&w, "key_id", key_id[0] != '\0' ? key_id : NULL);
+    vmops_jw_kcstr(&w, "policy", fault[0] == '\0' ? "ok" : "unreadable");
+    vmops_jw_kcstr(&w, "policy_fault", fault[0] != '\0' ? fault : NULL);
     vmops_jw_kint(&w, "last_seq", (int64_t) last_seq);
     vmops_jw_kint(&w, "open", c.open);
     vmops_jw_kint(&w, "outbox", c.outbox);
@@ -139,11 +144,13 @@ status(cli_agent_t *a)
     cli_say("%s: %s%s%s%s%s\n"
             "tenant %s at %s\n"
             "fingerprint %s\n"
-            "keystore %s\n", id->name, state,
+            "keystore %s\n"
+            "policy %s%s\n", id->name, state,
             why[0] != '\0' ? " (" : "", why, why[0] != '\0' ? ")" : "",
             state_hint(state), id->tenant, id->server,
             fingerprint, readable ? "ok"
-            : "unreadable: every secret has to be entered again");
+            : "unreadable: every secret has to be entered again",
+            fault[0] == '\0' ? "ok" : "unreadable: ", fault);
 
     return cli_end(&w);
 }

@@ -329,7 +329,7 @@ judge_policy(act_t *act)
     policy_t          policy;
     policy_verdict_t  verdict;
 
-    if (policy_load(&policy, act->agent->home) != 0) {
+    if (policy_load(&policy, act->agent->home) != POLICY_OK) {
         log_event(LOG_ERROR, "policy_unreadable");
     }
 

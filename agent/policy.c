@@ -148,7 +148,7 @@ parse(policy_t *policy, vmops_span_t text)
 }
 
 
-int
+policy_rc_t
 policy_load(policy_t *policy, const home_t *home)
 {
     int      rc;
@@ -158,21 +158,29 @@ policy_load(policy_t *policy, const home_t *home)
 
     memset(policy, 0, sizeof(*policy));
 
-    if (home_path(path, home->config, POLICY_FILE) != 0) {
-        return -1;
+    if (plat_look_dir(home->config) == PLAT_EOPEN) {
+        return POLICY_HOME_OPEN;
     }
 
-    rc = plat_read_file(path, text, sizeof(text), &len);
+    if (home_path(path, home->config, POLICY_FILE) != 0) {
+        return POLICY_BAD;
+    }
+
+    rc = plat_read_trusted(path, text, sizeof(text), &len);
     if (rc == PLAT_ENOENT) {
-        return policy_preset(policy, "standard");
+        policy_preset(policy, "standard");
+        return POLICY_OK;
+    }
+    if (rc == PLAT_EOPEN) {
+        return POLICY_OPEN;
     }
 
     if (rc != 0 || parse(policy, vmops_span(text, len)) != 0) {
         memset(policy, 0, sizeof(*policy));
-        return -1;
+        return POLICY_BAD;
     }
 
-    return 0;
+    return POLICY_OK;
 }
 
 

@@ -30,11 +30,18 @@ typedef struct {
 /* "full", "standard" or "read-only"; -1: no such preset. */
 int policy_preset(policy_t *policy, const char *name);
 
-/*
- * The file; "standard" if there is none.  -1: it cannot be read, and policy
- * denies everything.
- */
-int policy_load(policy_t *policy, const home_t *home);
+/* How the file is found; but for the first, policy denies everything. */
+typedef enum {
+    POLICY_OK = 0,
+    POLICY_BAD,             /* it cannot be read, or is no policy */
+    POLICY_OPEN,            /* others may write it */
+    POLICY_HOME_OPEN        /* or its folder: they could put one there */
+} policy_rc_t;
+
+/* "standard" if there is no file. */
+policy_rc_t policy_load(policy_t *policy, const home_t *home);
+
+/* 0, or -1. */
 int policy_save(const policy_t *policy, const home_t *home);
 
 /* One class by name; -1: no such class or verdict. */

@@ -67,6 +67,21 @@ for my $bad ('{', '{"proxi":"x"}') {
 }
 unlink "$home/config.json";
 
+# the policy, which whoever may write it decides
+
+put('policy.json', '{');
+policy_at_fault(qr/\Q$home\E cannot be read.*denied.*policy preset standard/);
+put('policy.json', '{"classes":{"read":"allow"}}');
+chmod 0666, "$home/policy.json" or die $!;
+policy_at_fault(qr/json in \Q$home\E can be written by others: chmod 600\. /);
+says(['policy', 'preset', 'standard'], 0);
+chmod 0777, $home or die $!;
+policy_at_fault(qr/\Q$home\E can be written by others, .*chmod 700\. /);
+says(['policy', 'preset', 'full'], 2, bad_policy => qr/chmod 700\. /);
+chmod 0700, $home or die $!;
+like run(['status'])->{out}, qr/^policy ok$/m, 'status: the policy is all right';
+is $agent->cli_ok(['status'])->{policy}, 'ok', 'in JSON, too';
+
 # whose keys they are
 
 chmod 0640, "$home/wrap.key" or die $!;
@@ -115,6 +130,16 @@ done_testing;
 
 sub run { run_command($agent->command(@{ $_[0] }), stdin => "a secret\n",
                       env => $agent->env) }
+
+# what decides about each command says so, and so does status
+sub policy_at_fault {
+    my ($words) = @_;
+    says(['policy', 'show'], 2, bad_policy => $words);
+    like run(['status'])->{out}, qr/^policy unreadable: .*$words/m, 'in status';
+    my $status = $agent->cli_ok(['status']);
+    is $status->{policy}, 'unreadable', 'in its JSON';
+    like $status->{policy_fault}, $words, 'with the same words';
+}
 
 # as another user
 sub as {

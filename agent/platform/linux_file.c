@@ -20,6 +20,7 @@
 
 #define TEMPORARY  ".tmp-"
 #define LEFT_S     3600     /* a write takes less */
+#define WRITABLE   (S_IWGRP | S_IWOTH)
 
 struct plat_lock_s {
     int  fd;
@@ -116,7 +117,11 @@ plat_look_dir(const char *path)
         return PLAT_ENOENT;
     }
 
-    return access(path, R_OK | X_OK) == 0 ? 0 : PLAT_E;
+    if (access(path, R_OK | X_OK) != 0) {
+        return PLAT_E;
+    }
+
+    return st.st_mode & WRITABLE ? PLAT_EOPEN : 0;
 }
 
 
@@ -189,6 +194,13 @@ int
 plat_read_private(const char *path, void *data, size_t size, size_t *len)
 {
     return read_path(path, data, size, len, S_IRWXG | S_IRWXO);
+}
+
+
+int
+plat_read_trusted(const char *path, void *data, size_t size, size_t *len)
+{
+    return read_path(path, data, size, len, WRITABLE);
 }
 
 

@@ -24,7 +24,7 @@
 #define PLAT_ETOOBIG     (-4)    /* does not fit */
 #define PLAT_EBUSY       (-5)    /* another process holds it */
 #define PLAT_ENOTTY      (-6)    /* there is no terminal to ask on */
-#define PLAT_EOPEN       (-7)    /* others than its owner can read it */
+#define PLAT_EOPEN       (-7)    /* others than its owner can use it */
 
 
 typedef struct plat_mutex_s   plat_mutex_t;
@@ -67,7 +67,10 @@ int plat_default_dirs(char *config, char *state, size_t size);
 /* Makes a folder and its parents, for its owner only. */
 int plat_make_dirs(const char *path);
 
-/* 0; PLAT_ENOENT: there is no such folder; PLAT_E: this user cannot read it. */
+/*
+ * 0; PLAT_ENOENT: there is no such folder; PLAT_E: this user cannot read it;
+ * PLAT_EOPEN: others may write to it.
+ */
 int plat_look_dir(const char *path);
 
 /* Reads a whole file of at most size bytes; PLAT_ENOENT, PLAT_ETOOBIG. */
@@ -75,6 +78,9 @@ int plat_read_file(const char *path, void *data, size_t size, size_t *len);
 
 /* The same for a file with a key: PLAT_EOPEN if others may read it. */
 int plat_read_private(const char *path, void *data, size_t size, size_t *len);
+
+/* The same for one that protects: PLAT_EOPEN if others may write it. */
+int plat_read_trusted(const char *path, void *data, size_t size, size_t *len);
 
 /*
  * Replaces a file as one step that survives a power cut: temporary file in

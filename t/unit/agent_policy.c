@@ -5,6 +5,8 @@
 
 #include "agent_home.h"
 
+#include <sys/stat.h>
+
 #include "endpoint.h"
 #include "policy.h"
 
@@ -24,7 +26,7 @@ without_a_file_it_is_the_standard(UNUSED void **state)
 {
     policy_t  p;
 
-    assert_int_equal(policy_load(&p, &home), 0);
+    assert_int_equal(policy_load(&p, &home), POLICY_OK);
     assert_int_equal(policy_decide(&p, VMOPS_CLASS_READ, 0), POLICY_ALLOW);
     assert_int_equal(policy_decide(&p, VMOPS_CLASS_POWER, 100), POLICY_ALLOW);
     assert_int_equal(policy_decide(&p, VMOPS_CLASS_SNAPSHOT, 100),
@@ -55,7 +57,7 @@ what_is_saved_is_loaded(UNUSED void **state)
     assert_int_equal(policy_save(&p, &home), 0);
 
     memset(&p, 0xff, sizeof(p));
-    assert_int_equal(policy_load(&p, &home), 0);
+    assert_int_equal(policy_load(&p, &home), POLICY_OK);
     assert_int_equal(policy_decide(&p, VMOPS_CLASS_READ, 1), POLICY_ALLOW);
     assert_int_equal(policy_decide(&p, VMOPS_CLASS_EXEC, 1), POLICY_ASK);
     assert_int_equal(policy_decide(&p, VMOPS_CLASS_POWER, 1), POLICY_DENY);
@@ -69,7 +71,7 @@ guests_outside_its_ranges_are_denied(UNUSED void **state)
 
     write_policy("{\"classes\":{\"read\":\"allow\"},"
                  "\"vmids\":[[100,199],[300,300]]}");
-    assert_int_equal(policy_load(&p, &home), 0);
+    assert_int_equal(policy_load(&p, &home), POLICY_OK);
     assert_int_equal(policy_decide(&p, VMOPS_CLASS_READ, 0), POLICY_ALLOW);
     assert_int_equal(policy_decide(&p, VMOPS_CLASS_READ, 199), POLICY_ALLOW);
     assert_int_equal(policy_decide(&p, VMOPS_CLASS_READ, 300), POLICY_ALLOW);
@@ -95,9 +97,39 @@ what_cannot_be_read_denies_everything(UNUSED void **state)
 
     for (i = 0; i < COUNT(bad); i++) {
         write_policy(bad[i]);
-        assert_int_equal(policy_load(&p, &home), -1);
+        assert_int_equal(policy_load(&p, &home), POLICY_BAD);
         assert_int_equal(policy_decide(&p, VMOPS_CLASS_READ, 0), POLICY_DENY);
     }
+}
+
+
+static void
+what_others_may_write_denies_everything(UNUSED void **state)
+{
+    char      path[PLAT_PATH_MAX];
+    size_t    i;
+    policy_t  p;
+
+    static const mode_t  open[] = { 0020, 0002 };
+
+    for (i = 0; i < COUNT(open); i++) {
+        assert_int_equal(chmod(home.config, 0700 | open[i]), 0);
+        assert_int_equal(policy_load(&p, &home), POLICY_HOME_OPEN);
+        assert_int_equal(policy_decide(&p, VMOPS_CLASS_READ, 0), POLICY_DENY);
+    }
+
+    assert_int_equal(chmod(home.config, 0755), 0);
+    write_policy("{\"classes\":{\"read\":\"allow\"}}");
+    assert_int_equal(home_path(path, home.config, "policy.json"), 0);
+
+    for (i = 0; i < COUNT(open); i++) {
+        assert_int_equal(chmod(path, 0600 | open[i]), 0);
+        assert_int_equal(policy_load(&p, &home), POLICY_OPEN);
+        assert_int_equal(policy_decide(&p, VMOPS_CLASS_READ, 0), POLICY_DENY);
+    }
+
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(policy_load(&p, &home), POLICY_OK);
 }
 
 
@@ -162,6 +194,7 @@ main(void)
         T(what_is_saved_is_loaded),
         T(guests_outside_its_ranges_are_denied),
         T(what_cannot_be_read_denies_everything),
+        T(what_others_may_write_denies_everything),
         T(lists_of_guests),
         T(pins_and_classes),
     };
