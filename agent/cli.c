@@ -241,20 +241,31 @@ cli_journal_fail(const home_t *home, int rc)
 
 
 int
-cli_rest_fail(int rc, const rest_reply_t *reply, const url_t *url)
+cli_proxy_fail(const proxy_t *proxy)
+{
+    return cli_fail(EXIT_USAGE, "bad_proxy",
+                    "%s is no address of a proxy: http://HOST:PORT.",
+                    proxy->name);
+}
+
+
+int
+cli_rest_fail(int rc, const rest_reply_t *reply, const net_t *net)
 {
     char                         now[VMOPS_TIME_TEXT + 1];
     const vmops_problem_info_t  *info;
 
     if (rc < 0) {
-        return cli_route_fail(&reply->fail, url->host);
+        return net->via.bad ? cli_proxy_fail(&net->via)
+               : cli_route_fail(&reply->fail,
+                                net_fail_at(&reply->fail, net));
     }
 
     if (reply->problem < 0) {
         return cli_fail(EXIT_REFUSED, "unexpected_answer",
                         "%s answered with HTTP status %ld, and not as this "
-                        "service does: is it the right address?", url->base,
-                        reply->status);
+                        "service does: is it the right address?",
+                        net->url.base, reply->status);
     }
 
     if (reply->problem == VMOPS_PROBLEM_unauthenticated) {

@@ -99,7 +99,8 @@ int cli_storage_fail(const home_t *home);
 int cli_keystore_fail(const home_t *home);
 int cli_journal_fail(const home_t *home, int rc);   /* PLAT_E, DB_DAMAGED,
                                                        JOURNAL_LOST */
-int cli_rest_fail(int rc, const rest_reply_t *reply, const url_t *url);
+int cli_rest_fail(int rc, const rest_reply_t *reply, const net_t *net);
+int cli_proxy_fail(const proxy_t *proxy);
 int cli_route_fail(const net_fail_t *fail, const char *host);
 
 /* For people only: nothing with --json. */

@@ -45,6 +45,28 @@ not_running(cli_t *cli)
 
 
 static int
+take_ca_file(identity_t *id, const char *path)
+{
+    size_t   n;
+    uint8_t  byte;
+
+    if (plat_full_path(path, id->ca_file) != 0
+        || plat_read_file(path, &byte, sizeof(byte), &n) == PLAT_E)
+    {
+        return cli_fail(EXIT_USAGE, "usage",
+                        "%s cannot be read: --ca-file is a PEM file with the "
+                        "server's CA.", path);
+    }
+
+    return net_ca_usable(path)
+           ? EXIT_OK
+           : cli_fail(EXIT_USAGE, "usage",
+                      "%s has no certificate in PEM: --ca-file is a PEM file "
+                      "with the server's CA.", path);
+}
+
+
+static int
 fill_identity(identity_t *id, const options_t *o)
 {
     char   hostname[VMOPS_HOSTNAME_MAX + 1];
@@ -78,13 +100,7 @@ fill_identity(identity_t *id, const options_t *o)
         return cli_fail(EXIT_USAGE, "usage", "--name is 1 to 64 bytes.");
     }
 
-    if (o->ca_file != NULL && plat_full_path(o->ca_file, id->ca_file) != 0) {
-        return cli_fail(EXIT_USAGE, "usage",
-                        "%s cannot be read: --ca-file is a PEM file with the "
-                        "server's CA.", o->ca_file);
-    }
-
-    return EXIT_OK;
+    return o->ca_file != NULL ? take_ca_file(id, o->ca_file) : EXIT_OK;
 }
 
 
@@ -243,7 +259,7 @@ register_agent(cli_agent_t *a, const char *code, rest_reply_t *reply)
 
     rc = rest_post(&a->net, NULL, "/api/v1/agents/register", 0, body, reply);
     if (rc != 0) {
-        return cli_rest_fail(rc, reply, &a->net.url);
+        return cli_rest_fail(rc, reply, &a->net);
     }
 
     vmops_arena_init(&arena, memory, sizeof(memory));

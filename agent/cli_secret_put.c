@@ -86,8 +86,8 @@ upload(cli_agent_t *a, const vault_entry_t *e, vmops_span_t body, int add,
                        add ? 0 : e->current.version, body, reply);
 
         if (rc == 0 && !is_answer(reply, ref)) {
-            reply->fail = (net_fail_t) { VMOPS_STAGE_HTTP,
-                                         VMOPS_CMDERR_target_error };
+            reply->fail = NET_FAIL(VMOPS_STAGE_HTTP,
+                                   VMOPS_CMDERR_target_error);
             rc = -1;
         }
 
@@ -117,7 +117,7 @@ store(cli_agent_t *a, vault_entry_t *e, const sealed_secret_t *sealed, int add,
     if (buf == NULL || write_body(buf, &body, e, sealed, add) != 0) {
         free(buf);
         memset(reply, 0, sizeof(*reply));
-        reply->fail = (net_fail_t) { VMOPS_STAGE_HTTP, VMOPS_CMDERR_internal };
+        reply->fail = NET_FAIL(VMOPS_STAGE_HTTP, VMOPS_CMDERR_internal);
         return -1;
     }
 
@@ -174,7 +174,7 @@ put(cli_agent_t *a, vault_entry_t *e, vmops_span_t secret, int add,
     }
 
     if (rc != 0) {
-        return cli_rest_fail(rc, reply, &a->net.url);
+        return cli_rest_fail(rc, reply, &a->net);
     }
 
     return vault_stored(a->vault, e) == 0

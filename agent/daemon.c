@@ -61,9 +61,12 @@ agent_open(agent_t *a, const home_t *home)
         return cli_identity_fail(home, rc);
     }
 
-    return net_init(&a->net, a->id, &a->settings) == 0
-           ? EXIT_OK : cli_fail(EXIT_INTERNAL, "internal",
-                                "The identity names no usable server.");
+    if (net_init(&a->net, a->id, &a->settings) != 0) {
+        return cli_fail(EXIT_INTERNAL, "internal",
+                        "The identity names no usable server.");
+    }
+
+    return a->net.via.bad ? cli_proxy_fail(&a->net.via) : EXIT_OK;
 }
 
 

@@ -285,7 +285,7 @@ http_do(http_t *h, const http_request_t *req, http_reply_t *reply,
     h->body_n = 0;
 
     if (now >= req->deadline) {
-        *fail = (net_fail_t) { VMOPS_STAGE_HTTP, VMOPS_CMDERR_timeout };
+        *fail = NET_FAIL(VMOPS_STAGE_HTTP, VMOPS_CMDERR_timeout);
         return -1;
     }
 
@@ -300,7 +300,7 @@ http_do(http_t *h, const http_request_t *req, http_reply_t *reply,
     }
 
     if (rc != CURLE_OK) {
-        net_fail(fail, h->easy, rc);
+        net_fail(fail, h->easy, rc, NULL);
         return -1;
     }
 

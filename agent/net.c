@@ -1,6 +1,7 @@
 
 /* The control plane's address and libcurl's settings; failures in words. */
 
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -125,10 +126,29 @@ url_parse(url_t *url, vmops_span_t text)
 int
 net_init(net_t *net, const identity_t *id, const settings_t *settings)
 {
+    int  rc = url_parse(&net->url, vmops_span_str(id->server));
+
     net->ca_file = id->ca_file;
     net->proxy = settings->proxy;
 
-    return url_parse(&net->url, vmops_span_str(id->server));
+    if (!net->url.loopback) {
+        proxy_find(&net->via, net->proxy, net->url.host);
+    }
+
+    return rc;
+}
+
+
+int
+net_ca_usable(const char *path)
+{
+    int          rc;
+    X509_STORE  *store = X509_STORE_new();
+
+    rc = store != NULL && X509_STORE_load_locations(store, path, NULL) == 1;
+    X509_STORE_free(store);
+
+    return rc;
 }
 
 
@@ -219,16 +239,16 @@ fail_connect(net_fail_t *fail, CURL *easy, CURLcode rc)
     curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
 
     if (rc == CURLE_OPERATION_TIMEDOUT && connected > 0) {
-        *fail = (net_fail_t) { VMOPS_STAGE_HTTP, VMOPS_CMDERR_timeout };
+        *fail = NET_FAIL(VMOPS_STAGE_HTTP, VMOPS_CMDERR_timeout);
         return;
     }
 
     if (rc == CURLE_OPERATION_TIMEDOUT && looked_up == 0) {
-        *fail = (net_fail_t) { VMOPS_STAGE_DNS, VMOPS_CMDERR_dns_failed };
+        *fail = NET_FAIL(VMOPS_STAGE_DNS, VMOPS_CMDERR_dns_failed);
         return;
     }
 
-    fail->stage = VMOPS_STAGE_TCP;
+    *fail = NET_FAIL(VMOPS_STAGE_TCP, VMOPS_CMDERR_connect_timeout);
 
     switch (plat_net_error(number)) {
 
@@ -241,19 +261,40 @@ fail_connect(net_fail_t *fail, CURL *easy, CURLcode rc)
         break;
 
     default:
-        fail->code = VMOPS_CMDERR_connect_timeout;
+        break;
+    }
+}
+
+
+/* What only the way to the control plane has: a proxy, and CAs. */
+
+static void
+fail_server(net_fail_t *fail, CURL *easy, CURLcode rc, const net_t *net)
+{
+    fail->proxy = net->via.at[0] != '\0' && fail->stage <= VMOPS_STAGE_TCP;
+
+    if (rc == CURLE_PEER_FAILED_VERIFICATION) {
+        curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &fail->verify);
+
+        /* libcurl compares the name itself, and notes nothing of that */
+        if (fail->verify <= X509_V_ERR_UNSPECIFIED) {
+            fail->verify = X509_V_ERR_HOSTNAME_MISMATCH;
+        }
+
+    } else if (rc == CURLE_SSL_CACERT_BADFILE) {
+        fail->verify = X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
     }
 }
 
 
 void
-net_fail(net_fail_t *fail, CURL *easy, CURLcode rc)
+net_fail(net_fail_t *fail, CURL *easy, CURLcode rc, const net_t *net)
 {
     switch (rc) {
 
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-        *fail = (net_fail_t) { VMOPS_STAGE_DNS, VMOPS_CMDERR_dns_failed };
+        *fail = NET_FAIL(VMOPS_STAGE_DNS, VMOPS_CMDERR_dns_failed);
         break;
 
     case CURLE_COULDNT_CONNECT:
@@ -262,8 +303,7 @@ net_fail(net_fail_t *fail, CURL *easy, CURLcode rc)
         break;
 
     case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-        *fail = (net_fail_t) { VMOPS_STAGE_PIN,
-                               VMOPS_CMDERR_tls_pin_mismatch };
+        *fail = NET_FAIL(VMOPS_STAGE_PIN, VMOPS_CMDERR_tls_pin_mismatch);
         break;
 
     case CURLE_SSL_CONNECT_ERROR:
@@ -272,22 +312,42 @@ net_fail(net_fail_t *fail, CURL *easy, CURLcode rc)
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_ISSUER_ERROR:
-        *fail = (net_fail_t) { VMOPS_STAGE_TLS, VMOPS_CMDERR_tls_failed };
+        *fail = NET_FAIL(VMOPS_STAGE_TLS, VMOPS_CMDERR_tls_failed);
         break;
 
     case CURLE_ABORTED_BY_CALLBACK:
-        *fail = (net_fail_t) { VMOPS_STAGE_HTTP, VMOPS_CMDERR_cancelled };
+        *fail = NET_FAIL(VMOPS_STAGE_HTTP, VMOPS_CMDERR_cancelled);
         break;
 
     case CURLE_OUT_OF_MEMORY:
     case CURLE_FAILED_INIT:
     case CURLE_BAD_FUNCTION_ARGUMENT:
-        *fail = (net_fail_t) { VMOPS_STAGE_HTTP, VMOPS_CMDERR_internal };
+        *fail = NET_FAIL(VMOPS_STAGE_HTTP, VMOPS_CMDERR_internal);
         break;
 
     default:
-        *fail = (net_fail_t) { VMOPS_STAGE_HTTP, VMOPS_CMDERR_target_error };
+        *fail = NET_FAIL(VMOPS_STAGE_HTTP, VMOPS_CMDERR_target_error);
     }
+
+    if (net != NULL) {
+        fail_server(fail, easy, rc, net);
+    }
+}
+
+
+const char *
+net_fail_name(const net_fail_t *fail)
+{
+    return fail->proxy ? "proxy_unreachable"
+           : fail->verify != 0 ? "certificate_untrusted"
+           : vmops_command_error_info(fail->code)->code;
+}
+
+
+const char *
+net_fail_at(const net_fail_t *fail, const net_t *net)
+{
+    return fail->proxy ? net->via.at : net->url.host;
 }
 
 
@@ -309,8 +369,7 @@ static const sentence_t  sentences[] = {
       "The host %s did not answer in time: is it up, is a firewall in "
       "between?" },
     { VMOPS_CMDERR_tls_failed,
-      "No secure connection to %s: the port may not speak TLS, or its "
-      "certificate is not trusted here." },
+      "%s does not speak TLS on that port: is the port right?" },
     { VMOPS_CMDERR_tls_pin_mismatch,
       "The certificate key of %s is not the one that was confirmed: if you "
       "changed it, enter the secret again; if not, do not." },
@@ -331,6 +390,19 @@ void
 net_sentence(char *text, size_t size, const net_fail_t *fail, const char *host)
 {
     size_t  i;
+
+    if (fail->proxy) {
+        snprintf(text, size, "The proxy %s (HTTPS_PROXY, or config.json) was "
+                 "not reached: is it up, is its address right?", host);
+        return;
+    }
+
+    if (fail->verify != 0) {
+        snprintf(text, size, "The certificate of %s is not trusted here (%s). "
+                 "One by a CA of your own: --ca-file PEM.", host,
+                 X509_verify_cert_error_string(fail->verify));
+        return;
+    }
 
     for (i = 0; i < sizeof(sentences) / sizeof(sentences[0]); i++) {
         if (sentences[i].code == fail->code) {

@@ -169,7 +169,7 @@ rest_post(const net_t *net, const identity_t *id, const char *path,
     }
 
     if (rc != CURLE_OK) {
-        net_fail(&reply->fail, easy, rc);
+        net_fail(&reply->fail, easy, rc, net);
         reply->status = 0;
     }
 

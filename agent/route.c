@@ -131,15 +131,13 @@ route_probe(probe_t *probe, const endpoint_t *ep, int pins)
     probe->latency_ms = (int64_t) (plat_boot_ms() - start);
 
     if (rc != CURLE_OK) {
-        net_fail(&probe->fail, easy, rc);
+        net_fail(&probe->fail, easy, rc, NULL);
 
     } else if (pem == NULL || leaf_hashes(&probe->shown, pem) != 0) {
-        probe->fail = (net_fail_t) { VMOPS_STAGE_TLS,
-                                     VMOPS_CMDERR_tls_failed };
+        probe->fail = NET_FAIL(VMOPS_STAGE_TLS, VMOPS_CMDERR_tls_failed);
 
     } else if (pins && !pin_holds(ep, &probe->shown)) {
-        probe->fail = (net_fail_t) { VMOPS_STAGE_PIN,
-                                     VMOPS_CMDERR_tls_pin_mismatch };
+        probe->fail = NET_FAIL(VMOPS_STAGE_PIN, VMOPS_CMDERR_tls_pin_mismatch);
 
     } else {
         probe->ok = 1;

@@ -299,7 +299,7 @@ connect_and_serve(session_t *s)
     s->pause_ms = err.retry_after_ms;
 
     if (err.type == WS_E_CONNECT) {
-        s->why = vmops_command_error_info(err.fail.code)->code;
+        s->why = net_fail_name(&err.fail);
     }
 
     if (err.type != WS_E_STOPPED) {

@@ -42,7 +42,7 @@ connect_only(ws_t *ws, const net_t *net, const char *path, ws_error_t *err)
     if (rc != CURLE_OK) {
         err->type = rc == CURLE_ABORTED_BY_CALLBACK ? WS_E_STOPPED
                                                     : WS_E_CONNECT;
-        net_fail(&err->fail, ws->easy, rc);
+        net_fail(&err->fail, ws->easy, rc, net);
         return -1;
     }
 

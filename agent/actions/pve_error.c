@@ -252,7 +252,7 @@ pve_refused(pve_t *pve, const pve_reply_t *reply)
     if (reply->status == 401) {
         code = VMOPS_CMDERR_auth_failed;
         stage = VMOPS_STAGE_AUTH;
-        fail = (net_fail_t) { VMOPS_STAGE_AUTH, code };
+        fail = NET_FAIL(VMOPS_STAGE_AUTH, code);
         act_route(pve->act, &fail, -1);
 
     } else if (reply->status == 403) {

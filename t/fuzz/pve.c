@@ -87,8 +87,7 @@ http_do(http_t *h, const http_request_t *req, http_reply_t *reply,
     h->body = NULL;
 
     if (vmops_dec_parse(code, 999, &status) != 0) {
-        *fail = (net_fail_t) { VMOPS_STAGE_TCP,
-                               VMOPS_CMDERR_connection_refused };
+        *fail = NET_FAIL(VMOPS_STAGE_TCP, VMOPS_CMDERR_connection_refused);
         return -1;
     }
 
