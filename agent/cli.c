@@ -279,6 +279,15 @@ cli_rest_fail(int rc, const rest_reply_t *reply, const net_t *net)
 
     info = vmops_problem_info((unsigned) reply->problem);
 
+    /* its own text names a header, which nobody sees here */
+    if (reply->problem == VMOPS_PROBLEM_rate_limited
+        && reply->retry_after_s > 0)
+    {
+        return cli_fail(EXIT_REFUSED, info->code,
+                        "%s. Wait %lld s, then try again.", info->title,
+                        (long long) reply->retry_after_s);
+    }
+
     return cli_fail(EXIT_REFUSED, info->code, "%s. %s", info->title,
                     info->detail);
 }

@@ -166,6 +166,7 @@ rest_post(const net_t *net, const identity_t *id, const char *path,
     {
         rc = perform(easy, net, path, headers, body, reply);
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &reply->status);
+        curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &reply->retry_after_s);
     }
 
     if (rc != CURLE_OK) {

@@ -15,6 +15,7 @@ typedef struct {
     long        status;                         /* HTTP */
     char        code[VMOPS_CODE_MAX + 1];       /* of a problem; or "" */
     int         problem;                        /* vmops_problem_t, or -1 */
+    curl_off_t  retry_after_s;                  /* 0: the server did not say */
     net_fail_t  fail;                           /* when nothing came back */
     size_t      n;
     uint8_t     body[VMOPS_BODY_MAX];

@@ -126,6 +126,16 @@ says([@opaque], 6, agent_revoked => qr/Pair it again/);
 says(['run', '--foreground'], 10, agent_revoked => qr/pair it again/);
 like run(['status'])->{out}, qr/: revoked: pair it again/m, 'status';
 
+# too often
+
+for (1 .. 20) {
+    $got = run([@code, 'ABCD-EFGH-JKMN']);
+    last if $got->{err} !~ /pairing_invalid/;
+}
+is $got->{exit}, 6, 'pair, too often: exit 6';
+like $got->{err}, qr/requests\. Wait \d+ s, then try.* \(rate_limited\)$/m,
+    'and for how long to wait';
+
 done_testing;
 
 sub run { run_command($agent->command(@{ $_[0] }), stdin => "a secret\n",
