@@ -1,5 +1,5 @@
-# A proxy that is not reached, or that is no proxy, is what the message names, and
-# not the server behind it; nothing prints the user and the password in its address.
+# A proxy that is not reached, or that is no proxy, is what the message names and
+# not the server behind it; the user and password in its address stay unsaid.
 # tags: asan
 
 use strict;

@@ -57,7 +57,7 @@ says(['pair', '--server', 'https://x.example', '--ca-file', "$home/none",
       '--code', 'ABCD-EFGH-JKMN'], 2,
     usage => qr{\Q$home\E/none cannot be read: --ca-file is a PEM});
 $agent->pair;
-like run(['status'])->{out}, qr/: stopped: vmops-agent run$/m, 'status';
+like run(['status'])->{out}, qr/: stopped; start it: vmops-agent run$/m, 'status';
 
 for my $bad ('{', '{"proxi":"x"}') {
     put('config.json', $bad);
