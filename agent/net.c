@@ -232,14 +232,21 @@ static void
 fail_connect(net_fail_t *fail, CURL *easy, CURLcode rc)
 {
     long        number = 0;
-    curl_off_t  looked_up = 0, connected = 0;
+    curl_off_t  looked_up = 0, connected = 0, ready = 0;
 
     curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
     curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
     curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
+    curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
+
+    /* a kept connection has this time, and none of its making */
+    if (rc == CURLE_OPERATION_TIMEDOUT && ready > 0) {
+        *fail = NET_FAIL(VMOPS_STAGE_HTTP, VMOPS_CMDERR_timeout);
+        return;
+    }
 
     if (rc == CURLE_OPERATION_TIMEDOUT && connected > 0) {
-        *fail = NET_FAIL(VMOPS_STAGE_HTTP, VMOPS_CMDERR_timeout);
+        *fail = NET_FAIL(VMOPS_STAGE_TLS, VMOPS_CMDERR_connect_timeout);
         return;
     }
 

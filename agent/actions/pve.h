@@ -42,7 +42,8 @@ typedef enum {
 } pve_rc_t;
 
 typedef enum {
-    PVE_READ = 0,           /* ends when the command is not wanted */
+    PVE_READ = 0,           /* ends when the command is not wanted; while a
+                               task is followed, after some silence, too */
     PVE_CHANGE              /* sent once, and then waited for */
 } pve_mode_t;
 

@@ -14,6 +14,8 @@
 #define HEADER_MAX       (VMOPS_SECRET_PLAINTEXT_MAX + 1024)
 #define RENEW_MS         (100 * 60 * 1000)      /* a ticket lasts two hours */
 #define CHANGE_MS        60000
+#define FOLLOW_MS        20000      /* then the line is silent: it is asked
+                                       again */
 
 static pve_rc_t call(pve_t *pve, pve_mode_t mode, const char *method,
     const char *path, const char *form, pve_reply_t *reply);
@@ -315,12 +317,32 @@ no_answer(pve_t *pve, pve_mode_t mode, const net_fail_t *fail)
 }
 
 
+/* How long an answer is waited for, as plat_boot_ms(). */
+
+static uint64_t
+answer_by(const act_t *act, pve_mode_t mode)
+{
+    uint64_t  limit = plat_boot_ms();
+
+    if (mode == PVE_CHANGE) {
+        limit += CHANGE_MS;
+
+    } else if (act->upid.p != NULL) {
+        limit += FOLLOW_MS;
+
+    } else {
+        return act->deadline;
+    }
+
+    return act->deadline < limit ? act->deadline : limit;
+}
+
+
 static pve_rc_t
 call(pve_t *pve, pve_mode_t mode, const char *method, const char *path,
     const char *form, pve_reply_t *reply)
 {
     char            url[PVE_PATH_MAX + 16];
-    uint64_t        limit = plat_boot_ms() + CHANGE_MS;
     net_fail_t      fail;
     http_reply_t    answer;
     http_request_t  req;
@@ -333,7 +355,7 @@ call(pve_t *pve, pve_mode_t mode, const char *method, const char *path,
     req.path = url;
     req.form = form;
     req.headers = pve->headers;
-    req.deadline = pve->act->deadline < limit ? pve->act->deadline : limit;
+    req.deadline = answer_by(pve->act, mode);
     req.once = mode == PVE_CHANGE;
     req.unwanted = mode == PVE_READ ? act_unwanted : NULL;
     req.data = pve->act;

@@ -218,8 +218,10 @@ pve_may_have_begun(const pve_reply_t *reply)
 }
 
 
-/* The network, a node's daemon or memory here may be away for a while: the task
- * is not. */
+/*
+ * The network, a node's daemon or memory here may be away for a while: the task
+ * is not.  One answer that did not come is no deadline of the command.
+ */
 
 int
 pve_passing(const outcome_t *end)
@@ -232,6 +234,7 @@ pve_passing(const outcome_t *end)
     case VMOPS_CMDERR_connect_timeout:
     case VMOPS_CMDERR_tls_failed:
     case VMOPS_CMDERR_target_error:
+    case VMOPS_CMDERR_timeout:
     case VMOPS_CMDERR_internal:
         return 1;
 

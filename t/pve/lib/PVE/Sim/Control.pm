@@ -69,6 +69,7 @@ sub _state ($self, $p, $json) {
         tokens   => [sort keys %{$data->{tokens}}],
         tasks    => [$self->sim->tasks->all],
         running  => [sort keys %{$self->sim->tasks->live}],
+        faults   => $data->{faults},
     };
 }
 
