@@ -154,6 +154,7 @@ executor_submit(executor_t *x, job_t *job)
     job_t  **p;
 
     job->stopping = &x->stopping;
+    job_locate(job, x->agent->vault);
 
     plat_mutex_lock(x->mutex);
     for (p = &x->jobs; *p != NULL; p = &(*p)->next) { /* void */ }

@@ -88,13 +88,43 @@ job_room_close(job_room_t *room)
 }
 
 
+void
+job_locate(job_t *job, vault_t *vault)
+{
+    vmops_uuid_t   id;
+    vault_entry_t  e;
+
+    if (vmops_secret_ref_parse(&id, job->cmd.secrets[0].ref) == 0
+        && vault_entry(vault, &id, &e) == 0)
+    {
+        memcpy(job->host, e.endpoint.host, sizeof(job->host));
+        job->port = e.endpoint.port;
+    }
+}
+
+
+static int
+same_endpoint(const job_t *a, const job_t *b)
+{
+    return a->port == 0 || b->port == 0
+           || (a->port == b->port && strcmp(a->host, b->host) == 0);
+}
+
+
 int
 job_same_guest(const job_t *a, const job_t *b)
 {
-    return a->cmd.target.present && b->cmd.target.present
-           && a->cmd.target.vmid == b->cmd.target.vmid
-           && a->cmd.secrets_n > 0 && b->cmd.secrets_n > 0
-           && vmops_span_eq(a->cmd.secrets[0].ref, b->cmd.secrets[0].ref);
+    const vmops_target_t  *s = &a->cmd.target;
+    const vmops_target_t  *t = &b->cmd.target;
+
+    if (!s->present || !t->present) {
+        return 0;
+    }
+
+    /* the nodes of a cluster are endpoints of the same guests */
+    return vmops_uuid_eq(&s->vm_uuid, &t->vm_uuid)
+           || (s->vmid == t->vmid && s->guest == t->guest
+               && same_endpoint(a, b));
 }
 
 

@@ -17,6 +17,8 @@ struct job_s {
     uint8_t        *memory;
     uint64_t        deadline;
     vmops_span_t    upid;
+    char            host[VMOPS_HOSTNAME_MAX + 1];
+    uint16_t        port;           /* 0: where it will go is not known */
     uint8_t         running;
     atomic_int      cancelled;
     atomic_int     *stopping;       /* of the executor */
@@ -41,7 +43,10 @@ typedef struct {
 int job_room_open(job_room_t *room);
 void job_room_close(job_room_t *room);
 
-/* 1 if both are on the same guest of the same endpoint. */
+/* Where it will go, as far as that is known before its secret is opened. */
+void job_locate(job_t *job, vault_t *vault);
+
+/* 1 if both are on the same guest, whatever their secrets. */
 int job_same_guest(const job_t *a, const job_t *b);
 
 /* From the policy to the receipt. */

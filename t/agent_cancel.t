@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use VMOps;
+use VMOps::PVESim;
 use VMOps::Site;
 
 my $s = VMOps->stack;
@@ -16,20 +17,39 @@ $pve->control('POST', 'tasks/next', { type => 'qmstart', vmid => 100,
                                       duration => 20_000 });
 my $running = $site->command('start', wait => 0)->{json}{command_id};
 wait_for { requests(100, 'start') } 10, 'the task';
-my $waiting = $site->command('stop', wait => 0)->{json}{command_id};
+my @waiting = $site->command('stop', wait => 0)->{json}{command_id};
 
-# another guest is not held up
+# nor by another secret, or name, of the guest
+
+$site->bind($site->vm_uuid, $site->add_secret);
+push @waiting, $site->command('stop', wait => 0)->{json}{command_id};
+my $again = $site->add_vm;
+$site->bind($again, $site->secret_ref);
+push @waiting, $site->command('stop', wait => 0, json => { vm_uuid => $again })
+    ->{json}{command_id};
+
+# another guest is not held up, nor one of that number elsewhere
 
 my $other = $site->add_vm(vmid => 200, guest => 'lxc');
 $site->bind($other, $site->secret_ref);
 my $began = now;
 is $site->command('start', json => { vm_uuid => $other })->{json}{status},
     'succeeded', 'another guest\'s order runs beside it';
+my $far = VMOps::PVESim->start;
+my $elsewhere = $site->add_vm;
+$site->bind($elsewhere, $site->agent->add_secret(host => '127.0.0.1',
+    port => $far->port, user => $far->token_id,
+    secret => canary('Proxmox token elsewhere',
+                     VMOps::slurp($far->token_secret_file) =~ s/\s+\z//r)));
+is $site->command('start', json => { vm_uuid => $elsewhere })->{json}{status},
+    'succeeded', 'and that of another hypervisor';
 is get($running)->{status}, 'running', 'while this one goes on';
-is requests(100, 'stop'), 0, 'the next one for the same guest waits';
+is requests(100, 'stop'), 0, 'the next ones for the same guest wait';
 
-cancel($waiting);
-is final($waiting)->{status}, 'cancelled', 'the one that waits is cancelled';
+for my $waiting (@waiting) {
+    cancel($waiting);
+    is final($waiting)->{status}, 'cancelled', 'one that waits is cancelled';
+}
 is requests(100, 'stop'), 0, 'and has never begun';
 
 cancel($running);
