@@ -34,7 +34,6 @@ typedef struct {
     uint8_t                unwritten;   /* upid, in the journal */
     uint64_t               progress_at;
     uint8_t                percent;
-    unsigned               lines;
 } act_t;
 
 /* The handlers, one for each line of vmops_actions.def. */

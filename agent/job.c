@@ -281,10 +281,6 @@ act_log(act_t *act, vmops_span_t line)
     uint8_t      text[VMOPS_LINE_MAX];
     vmops_msg_t  m;
 
-    if (act->lines++ >= VMOPS_LOG_LINES_MAX) {
-        return;
-    }
-
     memset(&m, 0, sizeof(m));
     m.type = VMOPS_MSG_LOG;
     m.u.log.id = act->cmd->id;

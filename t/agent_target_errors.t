@@ -57,6 +57,19 @@ is error($end), 'failed task_failed', 'starting what runs';
 like join(' ', map { $_->{line} } @{ $end->{log} }), qr/already running/,
     'the log has the reason';
 
+# of a long log the last lines: all at once, and as it grows
+
+for my $ms (0, 2500) {
+    $pve->control('POST', 'tasks/next', { type => 'qmstart', vmid => 100,
+        duration => $ms, log => [map { "line $_" } 1 .. 900],
+        fail => 'the reason' });
+    $end = $site->command('start')->{json};
+    my @said = @{ $pve->control('GET', 'state')->{tasks}[0]{log} };
+    is $said[-1], 'TASK ERROR: the reason', 'the reason is said at the end';
+    is_deeply [map { $_->{line} } @{ $end->{log} }], [@said[-200 .. -1]],
+        "of a log of 900 lines in $ms ms";
+}
+
 $pve->control('POST', 'tasks/next', { type => 'qmstop', vmid => 100,
                                       warnings => 2 });
 $end = $site->command('stop')->{json};

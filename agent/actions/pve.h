@@ -33,6 +33,7 @@ typedef struct {
     char                 reason[HTTP_REASON_MAX + 1];
     const vmops_json_t  *data;          /* may be NULL */
     const vmops_json_t  *errors;        /* of a 400, or NULL */
+    const vmops_json_t  *total;         /* of a log, or NULL: its lines */
 } pve_reply_t;
 
 typedef enum {

@@ -292,6 +292,7 @@ read_json(pve_t *pve, vmops_span_t body, pve_reply_t *reply)
 
     reply->data = vmops_json_get(root, "data");
     reply->errors = vmops_json_get(root, "errors");
+    reply->total = vmops_json_get(root, "total");
 
     return reply->data != NULL || reply->status / 100 != 2 ? 0 : -1;
 }

@@ -15,6 +15,7 @@
 #define LOCK_MIN_MS    500
 #define LOCK_MAX_MS    8000
 #define LOG_LIMIT      100
+#define LOG_PAGES      (1 + (VMOPS_LOG_LINES_MAX + LOG_LIMIT - 1) / LOG_LIMIT)
 #define LOG_AFTER_MS   1000     /* a short task's log is read at its end */
 #define STOP_WAIT_MS   10000
 #define EXIT_MAX       512
@@ -28,7 +29,7 @@ typedef enum {
 typedef struct {
     char      path[PVE_PATH_MAX];       /* /nodes/<node>/tasks/<upid> */
     uint64_t  begun;
-    int64_t   lines;                    /* read so far */
+    int64_t   lines;                    /* read so far, or passed over */
     int       percent;
     uint8_t   stopped;                  /* by us */
     char      exit[EXIT_MAX];
@@ -110,6 +111,24 @@ percent_of(vmops_span_t line)
 }
 
 
+/* Where the lines of a log begin that are kept: those at its end, which tell
+ * how it went.  0: it does not say how long it is. */
+
+static int64_t
+kept_from(const pve_reply_t *reply)
+{
+    int64_t  total;
+
+    if (vmops_json_int(reply->total, &total) != 0
+        || total < VMOPS_LOG_LINES_MAX || total > INT32_MAX)
+    {
+        return 0;
+    }
+
+    return total - VMOPS_LOG_LINES_MAX;
+}
+
+
 static int
 read_log(pve_t *pve, task_t *t)
 {
@@ -147,6 +166,10 @@ read_log(pve_t *pve, task_t *t)
 
     t->lines += n;
 
+    if (kept_from(&reply) > t->lines) {
+        t->lines = kept_from(&reply);
+    }
+
     return n;
 }
 
@@ -154,10 +177,10 @@ read_log(pve_t *pve, task_t *t)
 static void
 read_rest_of_log(pve_t *pve, task_t *t)
 {
+    int        pages = 0;
     outcome_t  end = pve->act->end;
 
-    while (read_log(pve, t) == LOG_LIMIT
-           && t->lines < VMOPS_LOG_LINES_MAX) { /* void */ }
+    while (read_log(pve, t) == LOG_LIMIT && ++pages < LOG_PAGES) { /* void */ }
 
     /* the task's end stands, whether its log could be had or not */
     pve->act->end = end;
