@@ -62,6 +62,19 @@ is $pve->guest(100)->{status}, 'stopped', 'its task was stopped';
 is $site->command('start')->{json}{status}, 'succeeded',
     'the guest takes orders again';
 
+# a reboot has taken place when its guest is down, and is on its way up
+
+$pve->control('PUT', 'settings', { restart_ms => 120_000 });
+my $reboot = $site->command('reboot', wait => 0)->{json}{command_id};
+wait_for { (get($reboot)->{progress}{stage} // '') eq 'restarting' } 10,
+    'the guest to be down';
+cancel($reboot);
+is final($reboot)->{status}, 'succeeded', 'it is too late to cancel it';
+
+$pve->control('PUT', 'guests/100', { status => 'running' });
+is $site->command('reboot', json => { timeout_s => 5 })->{json}{status},
+    'succeeded', 'or for its deadline';
+
 done_testing;
 
 sub cancel {

@@ -73,13 +73,17 @@ wait_running(pve_t *pve)
             || vmops_span_is(status, "running"))
         {
             /* it runs, or this account may not see whether it does */
-            act->end = done;
-            return;
+            break;
         }
 
         act_progress(act, -1, "restarting", vmops_span_str(""));
 
     } while (act_wait(act, RUNNING_POLL_MS) == 0);
+
+    /* a cancel, or the deadline, is too late for what has taken place */
+    if (!act->detached) {
+        act->end = done;
+    }
 }
 
 
