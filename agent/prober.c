@@ -67,6 +67,28 @@ probe(void *data, const vault_entry_t *e)
 }
 
 
+/* A removed secret leads nowhere, and leaves its place to others. */
+
+static void
+forget_removed(prober_t *p)
+{
+    size_t         i = 0;
+    vmops_uuid_t   id;
+    vault_entry_t  e;
+
+    while (routes_secret(p->agent->routes, i, &id) == 0) {
+
+        if (vault_entry(p->agent->vault, &id, &e) == 0) {
+            i++;
+            continue;
+        }
+
+        routes_forget(p->agent->routes, &id);
+        plat_wake(p->agent->waker);
+    }
+}
+
+
 static void
 run(void *data)
 {
@@ -91,6 +113,7 @@ run(void *data)
 
         } else if (now >= due) {
             plat_mutex_unlock(p->mutex);
+            forget_removed(p);
             vault_each(p->agent->vault, probe, p);
             plat_mutex_lock(p->mutex);
             due = plat_boot_ms() + PROBE_EVERY_MS;

@@ -285,6 +285,24 @@ routes_version(routes_t *r)
 }
 
 
+int
+routes_secret(routes_t *r, size_t i, vmops_uuid_t *secret)
+{
+    int  rc = -1;
+
+    plat_mutex_lock(r->mutex);
+
+    if (i < r->n) {
+        *secret = r->known[i].secret;
+        rc = 0;
+    }
+
+    plat_mutex_unlock(r->mutex);
+
+    return rc;
+}
+
+
 void
 routes_forget(routes_t *r, const vmops_uuid_t *secret)
 {

@@ -52,6 +52,10 @@ void routes_free(routes_t *r);
  */
 int routes_set(routes_t *r, const vmops_uuid_t *secret,
     const vmops_route_t *route);
+
+/* The secret at place i, as things are: 0, or -1 beyond the last one.  A place
+ * that is forgotten is taken by another. */
+int routes_secret(routes_t *r, size_t i, vmops_uuid_t *secret);
 void routes_forget(routes_t *r, const vmops_uuid_t *secret);
 
 /* Grows with every such change. */
