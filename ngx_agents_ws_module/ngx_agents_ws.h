@@ -13,6 +13,7 @@
 #include "vmops_metrics.h"
 #include "vmops_redis.h"
 #include "vmops_unsealed.h"
+#include "vmops_vars.h"
 
 #include "vmops_limits.h"
 #include "vmops_problem.h"
@@ -62,6 +63,7 @@ typedef struct {
     vmops_redis_conf_t          redis;
     ngx_agents_ws_keys_t       *keys;
     ngx_shm_zone_t             *metrics;
+    vmops_vars_t                vars;
     ngx_uint_t                  enabled;
 } ngx_agents_ws_main_conf_t;
 

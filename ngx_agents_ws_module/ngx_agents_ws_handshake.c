@@ -285,18 +285,25 @@ static ngx_int_t
 ngx_agents_ws_refuse(ngx_http_request_t *r,
     const ngx_agents_ws_refusal_t *refusal)
 {
-    size_t                 size;
-    u_char                *p;
-    ngx_int_t              rc;
-    ngx_buf_t             *b;
-    ngx_str_t              id;
-    vmops_jw_t             jw;
-    ngx_chain_t            out;
-    vmops_span_t           body;
-    vmops_problem_field_t  field;
+    size_t                       size;
+    u_char                      *p;
+    ngx_int_t                    rc;
+    ngx_buf_t                   *b;
+    ngx_str_t                    id;
+    vmops_jw_t                   jw;
+    ngx_chain_t                  out;
+    vmops_span_t                 body;
+    vmops_problem_field_t        field;
+    ngx_agents_ws_main_conf_t   *mcf;
+    const vmops_problem_info_t  *info;
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "agent's handshake refused: %s", refusal->why);
+
+    info = vmops_problem_info(refusal->problem);
+    mcf = ngx_http_get_module_main_conf(r, ngx_agents_ws_module);
+
+    vmops_vars_set(r, &mcf->vars, VMOPS_VAR_CODE, vmops_span_str(info->code));
 
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
@@ -326,9 +333,7 @@ ngx_agents_ws_refuse(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    r->headers_out.status = refusal->status
-                            ? refusal->status
-                            : vmops_problem_info(refusal->problem)->status;
+    r->headers_out.status = refusal->status ? refusal->status : info->status;
     r->headers_out.content_length_n = body.n;
 
     ngx_str_set(&r->headers_out.content_type, "application/problem+json");

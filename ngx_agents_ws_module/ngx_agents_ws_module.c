@@ -16,6 +16,7 @@
 #include "vmops_banned.h"
 
 
+static ngx_int_t ngx_agents_ws_preconfiguration(ngx_conf_t *cf);
 static void *ngx_agents_ws_create_main_conf(ngx_conf_t *cf);
 static void *ngx_agents_ws_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_agents_ws_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -86,7 +87,7 @@ static ngx_command_t  ngx_agents_ws_commands[] = {
 
 
 static ngx_http_module_t  ngx_agents_ws_module_ctx = {
-    NULL,                                  /* preconfiguration */
+    ngx_agents_ws_preconfiguration,        /* preconfiguration */
     ngx_agents_ws_init,                    /* postconfiguration */
 
     ngx_agents_ws_create_main_conf,        /* create main configuration */
@@ -336,6 +337,17 @@ ngx_agents_ws_close_all(ngx_agents_ws_worker_t *w)
             ngx_http_close_connection(c);
         }
     }
+}
+
+
+static ngx_int_t
+ngx_agents_ws_preconfiguration(ngx_conf_t *cf)
+{
+    ngx_agents_ws_main_conf_t  *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_agents_ws_module);
+
+    return vmops_vars_add(cf, &mcf->vars);
 }
 
 

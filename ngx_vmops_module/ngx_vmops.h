@@ -32,6 +32,7 @@
 #include "vmops_redis.h"
 #include "vmops_sensitive.h"
 #include "vmops_unsealed.h"
+#include "vmops_vars.h"
 
 
 #pragma GCC visibility push(hidden)
@@ -70,6 +71,7 @@ typedef struct {
 
     char                       command_key_id[VMOPS_KEY_ID_TEXT + 1];
     ngx_int_t                  request_id;     /* index of $request_id */
+    vmops_vars_t               vars;
     ngx_shm_zone_t            *metrics;        /* NULL: no vmops_api */
     vmops_span_t               openapi;        /* the API document */
 } ngx_vmops_main_conf_t;
@@ -418,6 +420,11 @@ ngx_int_t ngx_vmops_common_headers(ngx_http_request_t *r);
 ngx_int_t ngx_vmops_push_header(ngx_http_request_t *r, const char *name,
     vmops_span_t value);
 vmops_span_t ngx_vmops_request_id(ngx_http_request_t *r);
+
+/* the access log's word for it */
+void ngx_vmops_log_problem(ngx_http_request_t *r, vmops_problem_t problem);
+void ngx_vmops_log_principal(ngx_http_request_t *r, ngx_vmops_kind_e kind,
+    vmops_span_t tenant, vmops_span_t actor);
 
 
 /* render: records as JSON, members of a body as arguments */

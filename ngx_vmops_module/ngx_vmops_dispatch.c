@@ -48,6 +48,8 @@ ngx_vmops_admit(ngx_vmops_op_t *op)
 
     p = op->principal;
 
+    ngx_vmops_log_principal(op->request, p->kind, p->tenant, p->actor);
+
     if (p->kind != NGX_VMOPS_PLATFORM) {
 
         /* whatever the request says: the keys are those of its principal */

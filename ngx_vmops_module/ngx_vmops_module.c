@@ -418,12 +418,16 @@ ngx_vmops_principal_vars(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static ngx_int_t
 ngx_vmops_preconfiguration(ngx_conf_t *cf)
 {
+    ngx_vmops_main_conf_t  *vmcf;
+
     if (sodium_init() == -1) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "sodium_init() failed");
         return NGX_ERROR;
     }
 
-    return NGX_OK;
+    vmcf = ngx_http_conf_get_module_main_conf(cf, ngx_vmops_module);
+
+    return vmops_vars_add(cf, &vmcf->vars);
 }
 
 

@@ -570,7 +570,19 @@ ngx_vmops_entry_within(ngx_vmops_entry_t *e)
 static void
 ngx_vmops_principal_refuse(ngx_vmops_op_t *op, ngx_int_t verdict)
 {
+    ngx_vmops_claim_t      *claim;
+    ngx_vmops_principal_t  *p;
+
     if (verdict == VMOPS_PROBLEM_rate_limited) {
+
+        /* the store has said no more; who it was, an earlier answer may */
+
+        claim = &op->entry->claim;
+        p = op->entry->principal;
+
+        ngx_vmops_log_principal(op->request, claim->kind, claim->tenant,
+                                p ? p->actor : vmops_span("", 0));
+
         ngx_vmops_problem_limit(op, ngx_vmops_worker.conf->request_rate,
                                 ngx_vmops_left(op->entry->reset));
         return;

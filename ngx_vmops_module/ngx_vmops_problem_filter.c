@@ -96,6 +96,7 @@ ngx_vmops_problem_header_filter(ngx_http_request_t *r)
     u_char                    *p;
     vmops_jw_t                 w;
     ngx_uint_t                 status;
+    vmops_problem_t            problem;
     ngx_vmops_problem_ctx_t   *ctx;
     ngx_vmops_problem_conf_t  *conf;
 
@@ -121,9 +122,10 @@ ngx_vmops_problem_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
+    problem = ngx_vmops_problem_of(r, status);
+
     vmops_jw_init(&w, p, NGX_VMOPS_FILTER_MAX);
-    vmops_problem_write(&w, ngx_vmops_problem_of(r, status), status,
-                        ngx_vmops_request_id(r), NULL, 0);
+    vmops_problem_write(&w, problem, status, ngx_vmops_request_id(r), NULL, 0);
 
     if (vmops_jw_done(&w, &ctx->body) != 0
         || ngx_vmops_common_headers(r) != NGX_OK
@@ -133,6 +135,7 @@ ngx_vmops_problem_header_filter(ngx_http_request_t *r)
     }
 
     ngx_http_set_ctx(r, ctx, ngx_vmops_problem_filter_module);
+    ngx_vmops_log_problem(r, problem);
 
     ngx_str_set(&r->headers_out.content_type, "application/problem+json");
     r->headers_out.content_type_len = r->headers_out.content_type.len;

@@ -146,6 +146,8 @@ ngx_vmops_problem_send(ngx_vmops_op_t *op, vmops_problem_t problem,
         }
     }
 
+    ngx_vmops_log_problem(op->request, problem);
+
     ngx_vmops_send(op, vmops_problem_info(problem)->status,
                    "application/problem+json", body);
 }
@@ -456,4 +458,34 @@ ngx_vmops_request_id(ngx_http_request_t *r)
     }
 
     return vmops_span(v->data, v->len);
+}
+
+
+void
+ngx_vmops_log_problem(ngx_http_request_t *r, vmops_problem_t problem)
+{
+    ngx_vmops_main_conf_t  *vmcf;
+
+    vmcf = ngx_http_get_module_main_conf(r, ngx_vmops_module);
+
+    vmops_vars_set(r, &vmcf->vars, VMOPS_VAR_CODE,
+                   vmops_span_str(vmops_problem_info(problem)->code));
+}
+
+
+/* an administrator has no tenant */
+
+void
+ngx_vmops_log_principal(ngx_http_request_t *r, ngx_vmops_kind_e kind,
+    vmops_span_t tenant, vmops_span_t actor)
+{
+    ngx_vmops_main_conf_t  *vmcf;
+
+    vmcf = ngx_http_get_module_main_conf(r, ngx_vmops_module);
+
+    if (kind != NGX_VMOPS_PLATFORM) {
+        vmops_vars_set(r, &vmcf->vars, VMOPS_VAR_TENANT, tenant);
+    }
+
+    vmops_vars_set(r, &vmcf->vars, VMOPS_VAR_ACTOR, actor);
 }

@@ -32,6 +32,9 @@ my %h = %{ $last->{headers} };
 is_deeply [@h{qw(ratelimit-limit ratelimit-remaining)}], [600, 0], 'of 600';
 like $h{'retry-after'}, qr/^(?:[1-9]|[1-5]\d|60)$/, 'and for how long';
 is $h{'ratelimit-reset'}, $h{'retry-after'}, 'twice';
+my $limited = qr/"$h{'x-request-id'}".*"code":"rate_limited","tenant":"acme"/;
+wait_for { $s->access_log =~ $limited } 5, 'the line of the log';
+pass 'the log says whose limit it was';
 
 # another principal of the tenant, and nobody
 my $r = $s->rest(GET => '/admin/tenants', { token => $s->platform_token });
