@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -34,10 +35,14 @@ typedef struct {
     const char  *name;
 } options_t;
 
-static const struct {
+typedef struct {
     const char  *name;
     size_t       offset;
-} option_table[] = {
+} option_t;
+
+/* what revokes has all of them but the first */
+
+static const option_t  option_table[] = {
     { "--keys", offsetof(options_t, keys) },
     { "--redis", offsetof(options_t, redis) },
     { "--user", offsetof(options_t, user) },
@@ -47,15 +52,30 @@ static const struct {
 };
 
 
+static const char  usage[] =
+    "usage: vmops-keys init DIR\n"
+    "       vmops-keys platform-token --keys DIR --redis SOCKET\n"
+    "                  --user USER --password-file FILE --name NAME\n"
+    "       vmops-keys platform-revoke --redis SOCKET --user USER\n"
+    "                  --password-file FILE --name NAME\n"
+    "\n"
+    "Exit status: 0 done, 1 failed, 2 bad use.\n";
+
+
+static int  bad_use(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
 static int
-usage(void)
+bad_use(const char *format, ...)
 {
-    fputs("usage: vmops-keys init DIR\n"
-          "       vmops-keys platform-token --keys DIR --redis SOCKET\n"
-          "                  --user USER --password-file FILE --name NAME\n"
-          "       vmops-keys platform-revoke --redis SOCKET --user USER\n"
-          "                  --password-file FILE --name NAME\n",
-          stderr);
+    va_list  args;
+
+    fputs("vmops-keys: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputs("\nSee vmops-keys --help\n", stderr);
+
     return 2;
 }
 
@@ -203,35 +223,42 @@ read_password(const char *path, char *text, size_t size)
 }
 
 
+/* NULL if there was an answer, and no error; otherwise what is wrong */
+
+static const char *
+refusal(const redisContext *c, const redisReply *reply)
+{
+    if (reply == NULL) {
+        return c->errstr;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        return reply->str;
+    }
+
+    if (reply->type != REDIS_REPLY_ARRAY) {
+        return NULL;
+    }
+
+    if (reply->elements == 0 || reply->element[0]->type != REDIS_REPLY_STRING) {
+        return "no answer of ours";
+    }
+
+    return strcmp(reply->element[0]->str, "OK") == 0 ? NULL
+                                                     : reply->element[0]->str;
+}
+
+
 /* 0 if there was an answer, and no error */
 
 static int
 accepted(redisContext *c, redisReply *reply, const char *what)
 {
-    int  rc;
+    int          rc;
+    const char  *why;
 
-    rc = -1;
-
-    if (reply == NULL) {
-        fail("redis:", what, c->errstr);
-
-    } else if (reply->type == REDIS_REPLY_ERROR) {
-        fail("redis:", what, reply->str);
-
-    } else if (reply->type == REDIS_REPLY_ARRAY
-               && (reply->elements == 0
-                   || reply->element[0]->type != REDIS_REPLY_STRING))
-    {
-        fail("redis:", what, "no answer of ours");
-
-    } else if (reply->type == REDIS_REPLY_ARRAY
-               && strcmp(reply->element[0]->str, "OK") != 0)
-    {
-        fail("redis:", what, reply->element[0]->str);
-
-    } else {
-        rc = 0;
-    }
+    why = refusal(c, reply);
+    rc = why ? fail("redis:", what, why) : 0;
 
     if (reply) {
         freeReplyObject(reply);
@@ -383,12 +410,57 @@ platform_token(const options_t *o)
 }
 
 
+/* after an error nobody knows, unless the store said that there is none */
+
+static int
+revoke_failed(const char *name, const char *why)
+{
+    fail("redis:", "vmops_platform_token_delete", why);
+
+    if (strcmp(why, "not_found") == 0) {
+        fprintf(stderr, "Nothing was revoked: nobody has the name %s; GET "
+                "/api/v1/admin/tokens lists the names.\n", name);
+    } else {
+        fprintf(stderr, "It is not known whether tokens of %s were revoked: "
+                "GET /api/v1/admin/tokens lists those that are left.\n", name);
+    }
+
+    return -1;
+}
+
+
+static int
+say_revoked(const redisReply *reply, const char *name)
+{
+    const char  *n;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2
+        || reply->element[1]->type != REDIS_REPLY_STRING)
+    {
+        return revoke_failed(name, "no answer of ours");
+    }
+
+    n = reply->element[1]->str;
+
+    if (printf("%s token%s of %s revoked\n", n, strcmp(n, "1") == 0 ? "" : "s",
+               name) < 0
+        || fflush(stdout) != 0)
+    {
+        return fail("cannot write", "stdout", strerror(errno));
+    }
+
+    return 0;
+}
+
+
 /* all tokens of that name: whoever lost one may not have it any more */
 
 static int
 platform_revoke(const options_t *o)
 {
     int            rc;
+    const char    *why;
+    redisReply    *reply;
     redisContext  *c;
 
     c = connect_redis(o);
@@ -397,79 +469,136 @@ platform_revoke(const options_t *o)
         return -1;
     }
 
-    rc = accepted(c, redisCommand(c, "FCALL vmops_platform_token_delete 1 "
-                                  "platform/{p} %s", o->name),
-                  "vmops_platform_token_delete");
+    reply = redisCommand(c, "FCALL vmops_platform_token_delete 1 "
+                         "platform/{p} %s", o->name);
+    why = refusal(c, reply);
+    rc = why ? revoke_failed(o->name, why) : say_revoked(reply, o->name);
+
+    if (reply) {
+        freeReplyObject(reply);
+    }
 
     redisFree(c);
-
-    if (rc != 0) {
-        fputs("Nothing was revoked: GET /api/v1/admin/tokens lists the "
-              "names.\n", stderr);
-    }
 
     return rc;
 }
 
 
-/* 0, or -1: every option once, each with a value */
+typedef struct {
+    const char      *name;
+    const option_t  *options;
+    int            (*run)(const options_t *o);
+} command_t;
+
+static const command_t  command_table[] = {
+    { "platform-token", option_table, platform_token },
+    { "platform-revoke", option_table + 1, platform_revoke },
+    { NULL, NULL, NULL }
+};
+
+
+static const char **
+value_of(options_t *o, const option_t *option)
+{
+    return (const char **) ((char *) o + option->offset);
+}
+
+
+/* 0, or 2: every option of the command once, each with a value */
 
 static int
-parse(options_t *o, int argc, char **argv)
+parse(options_t *o, const command_t *c, int argc, char **argv)
 {
-    int           i, k;
-    const char  **value;
+    int              i;
+    const option_t  *option;
 
-    for (i = 0; i + 1 < argc; i += 2) {
+    for (i = 0; i < argc; i += 2) {
 
-        for (k = 0; option_table[k].name; k++) {
-            if (strcmp(argv[i], option_table[k].name) == 0) {
+        if (argv[i][0] != '-') {
+            return bad_use("unexpected argument %s", argv[i]);
+        }
+
+        for (option = c->options; option->name; option++) {
+            if (strcmp(argv[i], option->name) == 0) {
                 break;
             }
         }
 
-        if (option_table[k].name == NULL) {
-            return -1;
+        if (option->name == NULL) {
+            return bad_use("%s has no option %s", c->name, argv[i]);
         }
 
-        value = (const char **) ((char *) o + option_table[k].offset);
-
-        if (*value) {
-            return -1;
+        if (*value_of(o, option)) {
+            return bad_use("%s is given twice", argv[i]);
         }
 
-        *value = argv[i + 1];
+        if (i + 1 == argc) {
+            return bad_use("%s needs a value", argv[i]);
+        }
+
+        *value_of(o, option) = argv[i + 1];
     }
 
-    return i == argc && o->redis && o->user && o->password_file && o->name
-           ? 0 : -1;
+    for (option = c->options; option->name; option++) {
+        if (*value_of(o, option) == NULL) {
+            return bad_use("%s needs %s", c->name, option->name);
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+main_init(int argc, char **argv)
+{
+    if (argc == 0) {
+        return bad_use("init needs a DIR");
+    }
+
+    if (argv[0][0] == '-') {
+        return bad_use("init has no option %s", argv[0]);
+    }
+
+    if (argc > 1) {
+        return bad_use("unexpected argument %s", argv[1]);
+    }
+
+    return init(argv[0]) == 0 ? 0 : 1;
 }
 
 
 int
 main(int argc, char **argv)
 {
-    options_t  o = { NULL, NULL, NULL, NULL, NULL };
+    int               i;
+    options_t         o = { NULL, NULL, NULL, NULL, NULL };
+    const command_t  *c;
+
+    for (i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            return fputs(usage, stdout) < 0;
+        }
+    }
+
+    if (argc < 2) {
+        return bad_use("which command?");
+    }
 
     if (sodium_init() < 0) {
         return 1;
     }
 
-    if (argc == 3 && strcmp(argv[1], "init") == 0) {
-        return init(argv[2]) == 0 ? 0 : 1;
+    if (strcmp(argv[1], "init") == 0) {
+        return main_init(argc - 2, argv + 2);
     }
 
-    if (argc < 3 || parse(&o, argc - 2, argv + 2) != 0) {
-        return usage();
+    for (c = command_table; c->name; c++) {
+        if (strcmp(argv[1], c->name) == 0) {
+            return parse(&o, c, argc - 2, argv + 2) != 0 ? 2
+                   : c->run(&o) == 0 ? 0 : 1;
+        }
     }
 
-    if (strcmp(argv[1], "platform-token") == 0 && o.keys) {
-        return platform_token(&o) == 0 ? 0 : 1;
-    }
-
-    if (strcmp(argv[1], "platform-revoke") == 0 && o.keys == NULL) {
-        return platform_revoke(&o) == 0 ? 0 : 1;
-    }
-
-    return usage();
+    return bad_use("unknown command %s", argv[1]);
 }
