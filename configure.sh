@@ -22,13 +22,22 @@ Checks the dependencies and writes build/config.mk; then `make` builds.
                     `make TARGET` with the given variables
   --help            this text
 
-Exit status: 0 done, 1 something is missing or failed, 2 bad use.
+Exit status: 0 done, 1 something is missing or failed, 2 bad use; with TARGET
+also that of make: 2 when the build or a test failed.
 END
 }
 
 say()  { printf '%s\n' "configure: $*"; }
 fail() { printf '%s\n' "configure: $*" >&2; exit 1; }
 bad()  { printf '%s\n' "configure: $*" "See ./configure.sh --help" >&2; exit 2; }
+
+# make, nginx's makefiles and the demo take no other path than this
+plain_path()
+{
+    case $1 in
+        *[!A-Za-z0-9._/+-]*) return 1 ;;
+    esac
+}
 
 # Package, least upstream version ("-": whatever has the command will do, also
 # without the package), least Debian revision ("-" when any will do; an older
@@ -292,6 +301,21 @@ may_install()
     esac
 }
 
+check_compiler()
+{
+    made=yes
+    printf 'int main(void) { return 0; }\n' >build/conftest.c
+    $cc -o build/conftest build/conftest.c 2>build/conftest.log || made=no
+    said=$(cat build/conftest.log)
+    rm -f build/conftest build/conftest.c build/conftest.log
+
+    [ $made = no ] || return 0
+    [ -n "$said" ] || fail "the compiler $cc cannot make a program, and does" \
+                           "not say why"
+    printf '%s\n' "$said" >&2
+    fail "the compiler $cc cannot make a program; the lines above say why"
+}
+
 flags() { pkg-config "$@"; }
 
 write_config()
@@ -331,11 +355,13 @@ nginx_src=
 made_policy=no
 configure_args=
 
-cd "$(dirname "$0")"
+cd -P "$(dirname "$0")"
 
 while [ $# -gt 0 ]; do
     case $1 in
         --install)      install=yes ;;
+        --with-nginx|--with-nginx=)
+                        bad "--with-nginx needs =SRC, a source tree of nginx" ;;
         --with-nginx=*) nginx_src=${1#*=} ; configure_args=$1 ;;
         --help|-h)      usage; exit 0 ;;
         demo|test|bench|fuzz|check-asan|check-tsan|check-valgrind)
@@ -359,10 +385,16 @@ if [ -n "$nginx_src" ]; then
     esac
     [ -e "$nginx_src/src/core/nginx.h" ] ||
         bad "$nginx_src is no source tree of nginx (no src/core/nginx.h)"
+    plain_path "$nginx_src" ||
+        bad "SRC may have letters, digits and . _ / + - only, not $nginx_src"
 fi
+plain_path "$PWD" ||
+    fail "this folder's path may have letters, digits and . _ / + - only:" \
+         "move $PWD"
 [ -z "$command" ] || [ $install = yes ] || install=ask
 
-mkdir -p build
+{ mkdir -p build && [ -w build ]; } 2>/dev/null ||
+    fail "build/ cannot be written: whose is it?"
 check_dependencies
 if [ -n "$missing" ] && may_install; then
     install_missing
@@ -376,13 +408,7 @@ if [ -n "$missing" ]; then
 fi
 
 cc=${CC:-cc}
-printf 'int main(void) { return 0; }\n' >build/conftest.c
-if ! $cc -o build/conftest build/conftest.c 2>build/conftest.log; then
-    cat build/conftest.log >&2
-    fail "the compiler $cc cannot make a program; see the lines above"
-fi
-rm -f build/conftest build/conftest.c build/conftest.log
-
+check_compiler
 write_config
 
 if [ -z "$command" ]; then

@@ -4,11 +4,13 @@
 # one command that installs it; a rebuild without the security revision is
 # taken with a warning where the archive has nothing newer.  Only the answers
 # of dpkg-query and apt-cache are made up here; versions are compared by dpkg.
+# What else it cannot work with it names, before anything is done.
 
 use strict;
 use warnings;
 
 use File::Copy qw(copy);
+use File::Path qw(make_path);
 use File::Temp qw(tempdir);
 
 use lib 't/lib';
@@ -82,11 +84,53 @@ is($run->{exit}, 0, 'a rebuild, and the archive has nothing newer: taken');
 like($run->{out}, qr/warning: \Q$ssh\E .*lacks security fixes of \Q$revision\E/,
      'with a warning');
 
-for my $bad (['frob'], ['demo', 'x'], ['--with-nginx=relative'],
-             ['--with-nginx=/var/empty']) {
-    $run = configure({}, {}, @$bad);
-    is($run->{exit}, 2, "@$bad: exit status 2");
+my $src = "$tmp/nginx src";
+make_path("$src/src/core");
+VMOps::write_conf("$src/src/core/nginx.h", '');
+for my $case (['frob', qr/unknown argument frob/],
+              ['demo', 'x', qr/only VAR=VALUE can follow, not x/],
+              ['--with-nginx', qr/--with-nginx needs =SRC/],
+              ['--with-nginx=', qr/--with-nginx needs =SRC/],
+              ['--with-nginx=relative', qr/absolute path/],
+              ['--with-nginx=/var/empty', qr/no source tree of nginx/],
+              ["--with-nginx=$src", qr/letters, digits .* only, not \Q$src\E$/m]) {
+    my ($like, @bad) = (pop @$case, @$case);
+    $run = configure({}, {}, @bad);
+    is($run->{exit}, 2, "@bad: exit status 2");
+    like($run->{err}, $like, 'which says it');
     like($run->{err}, qr/See \.\/configure\.sh --help/, 'and the way to the help');
 }
+
+# the compiler
+
+for my $case (['false', qr/^configure: the compiler false .* does not say why$/m],
+              ["$tmp/cc", qr/no such luck\n.*\Q$tmp\E\/cc .* lines above say why$/m]) {
+    my ($cc, $like) = @$case;
+    local $ENV{CC} = $cc;
+    VMOps::write_conf("$tmp/cc", "#!/bin/sh\necho no such luck >&2\nexit 1\n");
+    chmod 0755, "$tmp/cc";
+    $run = configure({}, {});
+    is($run->{exit}, 1, "CC=$cc: exit status 1");
+    like($run->{err}, $like, 'which names it');
+    is_deeply([glob "$tmp/build/conftest*"], [], 'and leaves nothing');
+}
+
+# the folder
+
+mkdir "$tmp/a b";
+copy('configure.sh', "$tmp/a b/configure.sh") or die "copy: $!";
+$run = run_command(['sh', "$tmp/a b/configure.sh"]);
+is($run->{exit}, 1, 'a path with a space: exit status 1');
+like($run->{err}, qr/letters, digits .* only: move \Q$tmp\E\/a b$/m, 'which says it');
+ok(!-e "$tmp/a b/build", 'and does nothing');
+
+chmod 0755, $tmp;
+chmod 0555, "$tmp/build";
+$run = run_command([$> ? () : qw(setpriv --reuid=nobody --clear-groups), 'sh',
+                    "$tmp/configure.sh"]);
+is($run->{exit}, 1, 'a build/ of somebody else: exit status 1');
+is($run->{err}, "configure: build/ cannot be written: whose is it?\n",
+   'which says it');
+chmod 0755, "$tmp/build";
 
 done_testing;
