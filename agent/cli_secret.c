@@ -28,7 +28,11 @@ write_entry(void *data, const vault_entry_t *e)
     vmops_jw_kint(w, "version", (int64_t) e->current.version);
     vmops_jw_kcstr(w, "status", status);
     vmops_jw_kcstr(w, "host", e->endpoint.port != 0 ? e->endpoint.host : NULL);
-    vmops_jw_kint(w, "port", e->endpoint.port);
+    if (e->endpoint.port != 0) {
+        vmops_jw_kint(w, "port", e->endpoint.port);
+    } else {
+        vmops_jw_knull(w, "port");
+    }
     vmops_jw_kcstr(w, "user",
                    e->endpoint.user[0] != '\0' ? e->endpoint.user : NULL);
 
@@ -41,10 +45,12 @@ write_entry(void *data, const vault_entry_t *e)
     vmops_jw_arr_end(w);
     vmops_jw_obj_end(w);
 
-    cli_say("%s  %-18s v%-3llu %-18s %s  %s:%u\n", ref,
-            vmops_kind_name(e->kind),
-            (unsigned long long) e->current.version, status, e->label,
-            e->endpoint.host, e->endpoint.port);
+    cli_say("%s  %-18s v%-3llu %-18s %s", ref, vmops_kind_name(e->kind),
+            (unsigned long long) e->current.version, status, e->label);
+    if (e->endpoint.port != 0) {
+        cli_say("  %s:%u", e->endpoint.host, e->endpoint.port);
+    }
+    cli_say("\n");
 
     return 0;
 }

@@ -52,6 +52,17 @@ user_fits(const secret_kind_t *k, const char *user)
 
 
 int
+secret_form_fits(const secret_kind_t *k, const secret_form_t *o)
+{
+    return k->port != NULL
+           || (o->host == NULL && o->port == NULL && o->pin == NULL
+               && o->accept == NULL && o->classes == NULL && o->vmids == NULL)
+           ? EXIT_OK
+           : cli_fail(EXIT_USAGE, "usage", "This kind has no endpoint.");
+}
+
+
+int
 secret_form_user(endpoint_t *ep, const secret_kind_t *k, const char *user)
 {
     if (k->user == NULL) {
@@ -75,9 +86,7 @@ secret_form_endpoint(endpoint_t *ep, const secret_kind_t *k,
     const secret_form_t *o)
 {
     if (k->port == NULL) {
-        return o->host == NULL && o->port == NULL && o->pin == NULL
-               && o->accept == NULL ? EXIT_OK
-               : cli_fail(EXIT_USAGE, "usage", "This kind has no endpoint.");
+        return secret_form_fits(k, o);
     }
 
     if (o->host == NULL || endpoint_set_host(ep, o->host) != 0) {

@@ -41,6 +41,9 @@ const secret_kind_t *secret_kind(unsigned kind);
 
 /* These give EXIT_OK, or an exit code and have said why. */
 
+/* No option of an endpoint where the kind has none. */
+int secret_form_fits(const secret_kind_t *k, const secret_form_t *o);
+
 int secret_form_user(endpoint_t *ep, const secret_kind_t *k,
     const char *user);
 int secret_form_endpoint(endpoint_t *ep, const secret_kind_t *k,

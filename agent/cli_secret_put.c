@@ -356,7 +356,7 @@ cli_secret_add(cli_t *cli)
 static int
 rotate(cli_agent_t *a, vault_entry_t *e, const secret_form_t *o)
 {
-    int            rc = EXIT_OK, again = o->pin != NULL || o->accept != NULL;
+    int            rc, again = o->pin != NULL || o->accept != NULL;
     size_t         length = 0;
     shown_t        shown;
     const secret_kind_t  *k = secret_kind(e->kind);
@@ -366,15 +366,20 @@ rotate(cli_agent_t *a, vault_entry_t *e, const secret_form_t *o)
                         "This version cannot enter secrets of that kind.");
     }
 
-    if (o->user != NULL) {
+    rc = secret_form_fits(k, o);
+
+    if (rc == EXIT_OK && o->user != NULL) {
         rc = secret_form_user(&e->endpoint, k, o->user);
     }
     if (rc == EXIT_OK && again) {
         rc = secret_form_pin(&e->endpoint, k->kind, o, &shown);
     }
     if (rc == EXIT_OK) {
-        cli_say("%s, %s, for %s:%u\n", e->label, vmops_kind_name(e->kind),
-                e->endpoint.host, e->endpoint.port);
+        cli_say("%s, %s", e->label, vmops_kind_name(e->kind));
+        if (k->port != NULL) {
+            cli_say(", for %s:%u", e->endpoint.host, e->endpoint.port);
+        }
+        cli_say("\n");
         rc = seal_and_store(a, e, k, o, 0, &length);
     }
 

@@ -116,6 +116,19 @@ says(['secret', 'rotate', $none, '--stdin'], 9, not_found => qr/secret list/);
     says([@opaque], 0);
 }
 
+# what has no endpoint has nothing that belongs to one
+
+my ($item) = @{ $agent->cli_ok(['secret', 'list'])->{items} };
+is_deeply [@$item{qw(host port pins)}], [undef, undef, []], 'listed without';
+like run(['secret', 'list'])->{out}, qr/ok +l$/m, 'for people, too';
+my %no = (usage => qr/has no endpoint/);
+says([@opaque, @$_], 2, %no) for ['--classes', 'read'], ['--vmids', '100'];
+for my $pin (['--accept-shown'], ['--pin', 'sha256//' . 'A' x 43 . '=']) {
+    says(['secret', 'rotate', $item->{secret_ref}, '--stdin', @$pin], 2, %no);
+}
+like run(['secret', 'rotate', $item->{secret_ref}, '--stdin'])->{out},
+    qr/^l, opaque$/m, 'entered again';
+
 # revoked
 
 $agent->start;
