@@ -120,12 +120,16 @@ static void
 say_shown(const endpoint_t *ep, unsigned kind, const shown_t *shown,
     const char *pin, int asked)
 {
-    char    cert[ROUTE_CERT_TEXT + 1];
+    char    cert[ROUTE_CERT_TEXT + 1], before[ENDPOINT_PIN_TEXT + 1];
     void  (*say)(const char *format, ...) = asked ? cli_show : cli_say;
 
     route_cert_format(cert, shown->cert);
 
     say("%s:%u shows this key:\n  %s\n", ep->host, ep->port, pin);
+    if (ep->pins_n > 0 && memcmp(ep->pins[0], shown->spki, 32) != 0) {
+        endpoint_pin_format(before, ep->pins[0]);
+        say("It is not the one that was confirmed before:\n  %s\n", before);
+    }
     if (vmops_kind_family(kind) == VMOPS_FAMILY_PROXMOX) {
         say("Its certificate, as Proxmox VE's own pages show it "
             "(node, System, Certificates):\n  %s\n", cert);

@@ -351,12 +351,25 @@ cli_secret_add(cli_t *cli)
 }
 
 
-/* The endpoint stays, but for what the options say anew. */
+/* Another key than the one that was confirmed; 0 where it cannot be seen. */
+
+static int
+key_changed(const endpoint_t *ep)
+{
+    probe_t  probe;
+
+    route_probe(&probe, ep, 1);
+
+    return !probe.ok && probe.fail.code == VMOPS_CMDERR_tls_pin_mismatch;
+}
+
+
+/* The endpoint stays, but for what the options say anew, and a new key. */
 
 static int
 rotate(cli_agent_t *a, vault_entry_t *e, const secret_form_t *o)
 {
-    int            rc, again = o->pin != NULL || o->accept != NULL;
+    int            rc, again = 0;
     size_t         length = 0;
     shown_t        shown;
     const secret_kind_t  *k = secret_kind(e->kind);
@@ -370,6 +383,10 @@ rotate(cli_agent_t *a, vault_entry_t *e, const secret_form_t *o)
 
     if (rc == EXIT_OK && o->user != NULL) {
         rc = secret_form_user(&e->endpoint, k, o->user);
+    }
+    if (rc == EXIT_OK && k->port != NULL) {
+        again = o->pin != NULL || o->accept != NULL
+                || key_changed(&e->endpoint);
     }
     if (rc == EXIT_OK && again) {
         rc = secret_form_pin(&e->endpoint, k->kind, o, &shown);

@@ -379,7 +379,8 @@ static const sentence_t  sentences[] = {
       "%s does not speak TLS on that port: is the port right?" },
     { VMOPS_CMDERR_tls_pin_mismatch,
       "The certificate key of %s is not the one that was confirmed: if you "
-      "changed it, enter the secret again; if not, do not." },
+      "changed it, vmops-agent secret rotate REF asks about the new one; if "
+      "not, do not." },
     { VMOPS_CMDERR_auth_failed,
       "%s refused to sign the secret's user in: enter the secret again." },
     { VMOPS_CMDERR_permission_denied,

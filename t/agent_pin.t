@@ -54,10 +54,28 @@ pass 'the record of the agent says what is wrong';
 # the certificate was changed on purpose: its user confirms the new key
 
 my $secret = VMOps::slurp($pve->token_secret_file) =~ s/\s+\z//r;
+$r = $agent->cli(['secret', 'rotate', $site->secret_ref, '--stdin'],
+                 stdin => "$secret\n");
+is "$r->{exit} $r->{json}{error}{code}", '7 not_confirmed',
+    'entered again with nobody to confirm the new key: exit 7';
+like $r->{json}{error}{message}, qr/--accept-shown or --pin/,
+    'which says what to do';
+is $agent->cli_ok(['secret', 'list'])->{items}[0]{version}, 1,
+    'and stores nothing';
 $agent->cli_ok(['secret', 'rotate', $site->secret_ref, '--accept-shown',
                 '--stdin'], stdin => "$secret\n");
 is $site->command('start')->{json}{status}, 'succeeded',
     'confirmed again, it works again';
+
+# entered again, with the key that is confirmed or out of sight
+
+for my $seen (1, 0) {
+    $pve->stop if !$seen;
+    is $agent->cli(['secret', 'rotate', $site->secret_ref, '--stdin'],
+                   stdin => "$secret\n")->{exit}, 0,
+        'nothing is asked where the key ' . ($seen ? 'is' : 'may be')
+        . ' the same';
+}
 
 done_testing;
 

@@ -42,6 +42,25 @@ is $item->{pins}[0], $pin, 'the key that was shown is pinned';
                           'Token (the UUID): ' => $secret);
 is $exit, 0, 'the same with --json';
 
+# entered again: the key is asked about where it is another one
+
+my $rotate = join ' ', map { "'$_'" } VMOps::Agent::binary(), '--home',
+    $agent->home, 'secret', 'rotate', $item->{secret_ref};
+($seen, $exit) = terminal($rotate, 'Token (the UUID): ' => $secret);
+is $exit, 0, 'entered again';
+unlike $seen, qr/Is it the right one/, 'the key is the same: no question';
+
+$pve->control('POST', 'certificate');
+($seen, $exit) = terminal($rotate, 'Is it the right one? [y/N] ' => 'n');
+is $exit, 7, 'another key and no: exit 7';
+like $seen, qr/\Q${\ $pve->pin}\E.*before:\s+\Q$pin\E/s, 'both are shown';
+($seen, $exit) = terminal($rotate, 'Is it the right one? [y/N] ' => 'y',
+                          'Token (the UUID): ' => $secret);
+is $exit, 0, 'yes and the token: stored';
+($item) = grep { $_->{secret_ref} eq $item->{secret_ref} }
+    @{ $agent->cli_ok(['secret', 'list'])->{items} };
+is "@{ $item->{pins} }", $pve->pin, 'with the new key';
+
 done_testing;
 
 # util-linux' script, which has a terminal to give.  In a bare chroot nothing is
