@@ -164,6 +164,11 @@ policy_cmd_set(cli_t *cli)
     const cli_option_t  options[] = { { NULL, NULL, NULL } };
 
     rc = cli_options(cli, options, words, SETTINGS_MAX, &n);
+
+    /* what is wrong is said before anything is made */
+    if (rc == EXIT_OK) {
+        rc = set_classes(&policy, words, n);
+    }
     if (rc == EXIT_OK) {
         rc = begin(cli, &lock);
     }
@@ -197,6 +202,10 @@ policy_cmd_preset(cli_t *cli)
     const cli_option_t  options[] = { { NULL, NULL, NULL } };
 
     rc = cli_options(cli, options, &name, 1, &n);
+    if (rc == EXIT_OK && (n != 1 || policy_preset(&policy, name) != 0)) {
+        rc = cli_fail(EXIT_USAGE, "usage",
+                      "The presets are full, standard and read-only.");
+    }
     if (rc == EXIT_OK) {
         rc = begin(cli, &lock);
     }
@@ -207,10 +216,8 @@ policy_cmd_preset(cli_t *cli)
                     "guests, they are gone.\n");
         }
 
-        rc = n == 1 && policy_preset(&policy, name) == 0
-             ? save(cli, &policy)
-             : cli_fail(EXIT_USAGE, "usage",
-                        "The presets are full, standard and read-only.");
+        policy_preset(&policy, name);
+        rc = save(cli, &policy);
     }
 
     plat_unlock(lock);
