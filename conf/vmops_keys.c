@@ -260,9 +260,7 @@ accepted(redisContext *c, redisReply *reply, const char *what)
     why = refusal(c, reply);
     rc = why ? fail("redis:", what, why) : 0;
 
-    if (reply) {
-        freeReplyObject(reply);
-    }
+    freeReplyObject(reply);    /* none is fine */
 
     return rc;
 }
@@ -474,10 +472,7 @@ platform_revoke(const options_t *o)
     why = refusal(c, reply);
     rc = why ? revoke_failed(o->name, why) : say_revoked(reply, o->name);
 
-    if (reply) {
-        freeReplyObject(reply);
-    }
-
+    freeReplyObject(reply);    /* none is fine */
     redisFree(c);
 
     return rc;
