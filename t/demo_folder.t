@@ -38,7 +38,10 @@ ok -d "$tmp/empty", 'an empty folder stays, it is no demo';
 
 my $dir = "$tmp/demo";
 my $run = demo('up', '--dir', $dir);
-END { demo('down', '--dir', $dir) if defined $dir && -d $dir }
+END {
+    local $?;
+    demo('down', '--dir', $dir) if defined $dir && -d $dir;
+}
 is $run->{exit}, 0, 'up' or diag $run->{out}, $run->{err};
 my ($stop) = $run->{out} =~ /^  stop +(.+)\n\z/m;
 is $stop, VMOps::top() . "/conf/demo down --dir $dir",

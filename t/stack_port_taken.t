@@ -17,6 +17,10 @@ my $holder = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5)
     or die "no port: $!";
 my $port = $holder->sockport;
 my $dir = tempdir(TMPDIR => 1, CLEANUP => 1);
+END {
+    local $?;
+    run_command(['conf/stack', 'down', '--dir', $dir]) if defined $dir;
+}
 
 my $run = run_command(['conf/stack', 'up', '--dir', $dir, '--port', $port]);
 is($run->{exit}, 1, 'exit status 1');
