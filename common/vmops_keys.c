@@ -73,6 +73,18 @@ vmops_command_key_id(char out[VMOPS_KEY_ID_TEXT + 1], const uint8_t pk[32])
 
 
 void
+vmops_secret_key_id(char out[VMOPS_KEY_ID_TEXT + 1], const char *prefix,
+    const uint8_t key[32])
+{
+    uint8_t       id[16];
+    vmops_span_t  part = VMOPS_SPAN("vmops/key-id/v1");
+
+    vmops_blake2b(id, sizeof(id), key, &part, 1);
+    key_text(out, prefix, id);
+}
+
+
+void
 vmops_fingerprint(char out[VMOPS_FINGERPRINT_TEXT + 1],
     const uint8_t ed_pk[32], const uint8_t x_pk[32],
     const uint8_t command_pk[32])

@@ -1,6 +1,7 @@
 /*
- * vmops-keys: makes the key files of nginx, and makes and revokes platform
- * administrators' tokens.  It runs beside nginx, as who may read the key files.
+ * vmops-keys: makes the key files of nginx, tells the store that they are
+ * others, and makes and revokes administrators' tokens.  It runs beside
+ * nginx, as who may read the key files.
  */
 
 #include <errno.h>
@@ -40,20 +41,24 @@ typedef struct {
     size_t       offset;
 } option_t;
 
-/* what revokes has all of them but the first */
+/* each command needs all of its own */
 
-static const option_t  option_table[] = {
-    { "--keys", offsetof(options_t, keys) },
-    { "--redis", offsetof(options_t, redis) },
-    { "--user", offsetof(options_t, user) },
-    { "--password-file", offsetof(options_t, password_file) },
-    { "--name", offsetof(options_t, name) },
-    { NULL, 0 }
-};
+#define KEYS   { "--keys", offsetof(options_t, keys) }
+#define STORE  { "--redis", offsetof(options_t, redis) },                     \
+               { "--user", offsetof(options_t, user) },                       \
+               { "--password-file", offsetof(options_t, password_file) }
+#define NAME   { "--name", offsetof(options_t, name) }
+#define END    { NULL, 0 }
+
+static const option_t  replace_options[] = { KEYS, STORE, END };
+static const option_t  token_options[] = { KEYS, STORE, NAME, END };
+static const option_t  revoke_options[] = { STORE, NAME, END };
 
 
 static const char  usage[] =
     "usage: vmops-keys init DIR\n"
+    "       vmops-keys replace --keys DIR --redis SOCKET --user USER\n"
+    "                  --password-file FILE\n"
     "       vmops-keys platform-token --keys DIR --redis SOCKET\n"
     "                  --user USER --password-file FILE --name NAME\n"
     "       vmops-keys platform-revoke --redis SOCKET --user USER\n"
@@ -310,6 +315,55 @@ failed:
 }
 
 
+/* until now a node with these keys was refused: those it had are gone */
+
+static int
+replace(const options_t *o)
+{
+    int            rc;
+    char           command[VMOPS_KEY_ID_TEXT + 1];
+    char           mac[VMOPS_KEY_ID_TEXT + 1];
+    char           pepper[VMOPS_KEY_ID_TEXT + 1];
+    uint8_t        key[KEY_SIZE], pk[32], sk[64];
+    redisContext  *c;
+
+    if (read_key(o->keys, "command.key", key) != 0) {
+        return -1;
+    }
+
+    crypto_sign_seed_keypair(pk, sk, key);
+    sodium_memzero(sk, sizeof(sk));
+    vmops_command_key_id(command, pk);
+
+    rc = read_key(o->keys, "mac.key", key);
+
+    if (rc == 0) {
+        vmops_secret_key_id(mac, VMOPS_MAC_KEY_PREFIX, key);
+        rc = read_key(o->keys, "pepper.key", key);
+    }
+
+    if (rc == 0) {
+        vmops_secret_key_id(pepper, VMOPS_PEPPER_KEY_PREFIX, key);
+    }
+
+    sodium_memzero(key, sizeof(key));
+
+    c = rc == 0 ? connect_redis(o) : NULL;
+
+    if (c == NULL) {
+        return -1;
+    }
+
+    rc = accepted(c, redisCommand(c, "FCALL vmops_keys_replace 1 platform/{p} "
+                                  "%s %s %s", command, mac, pepper),
+                  "vmops_keys_replace");
+
+    redisFree(c);
+
+    return rc;
+}
+
+
 typedef struct {
     char    text[VMOPS_TOKEN_MAX + 1];
     char    lookup[VMOPS_LOOKUP_TEXT + 1];
@@ -486,8 +540,9 @@ typedef struct {
 } command_t;
 
 static const command_t  command_table[] = {
-    { "platform-token", option_table, platform_token },
-    { "platform-revoke", option_table + 1, platform_revoke },
+    { "replace", replace_options, replace },
+    { "platform-token", token_options, platform_token },
+    { "platform-revoke", revoke_options, platform_revoke },
     { NULL, NULL, NULL }
 };
 

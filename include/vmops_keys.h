@@ -28,6 +28,14 @@ void vmops_key_id(char out[VMOPS_KEY_ID_TEXT + 1], const uint8_t kid[32]);
 void vmops_command_key_id(char out[VMOPS_KEY_ID_TEXT + 1],
     const uint8_t pk[32]);
 
+/* prefix + hex(keyed BLAKE2b-128("vmops/key-id/v1")), NUL-ended: whether two
+ * secret keys are the same, and nothing else of them */
+#define VMOPS_MAC_KEY_PREFIX     "m1"
+#define VMOPS_PEPPER_KEY_PREFIX  "p1"
+
+void vmops_secret_key_id(char out[VMOPS_KEY_ID_TEXT + 1], const char *prefix,
+    const uint8_t key[32]);
+
 /* "12345 … 12345": six groups, single spaces, NUL-ended */
 
 #define VMOPS_FINGERPRINT_TEXT  35

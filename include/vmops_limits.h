@@ -67,7 +67,7 @@
 #define VMOPS_CODE_MAX                64      /* any stable code */
 #define VMOPS_ACTION_NAME_MAX         32
 #define VMOPS_PLAN_MAX                64
-#define VMOPS_KEY_ID_TEXT             34      /* k1 or c1 + 32 hex */
+#define VMOPS_KEY_ID_TEXT             34      /* k1, c1 ... + 32 hex */
 #define VMOPS_TIME_TEXT               24      /* 2026-01-01T00:00:00.000Z */
 
 /* JSON (vmops_json.h) */

@@ -56,6 +56,7 @@ typedef struct {
     u_char                      mac[VMOPS_KEYFILE_SIZE];
     u_char                      command[64];        /* Ed25519 secret key */
     char                        id[VMOPS_KEY_ID_TEXT + 1];
+    char                        mac_id[VMOPS_KEY_ID_TEXT + 1];
 } ngx_agents_ws_keys_t;
 
 

@@ -33,6 +33,7 @@ static ngx_int_t ngx_agents_ws_count(ngx_http_request_t *r);
 
 static ngx_int_t ngx_agents_ws_init_process(ngx_cycle_t *cycle);
 static void ngx_agents_ws_exit_process(ngx_cycle_t *cycle);
+static void ngx_agents_ws_redis_state(void *data, ngx_uint_t up);
 static void ngx_agents_ws_sample(ngx_event_t *ev);
 static ngx_agents_ws_worker_t *ngx_agents_ws_worker_create(ngx_cycle_t *cycle,
     ngx_agents_ws_main_conf_t *mcf);
@@ -189,7 +190,24 @@ ngx_agents_ws_init_process(ngx_cycle_t *cycle)
 
     vmops_metrics_sample(&w->sample, w->log, ngx_agents_ws_sample);
 
+    if (vmops_redis_on_state(w->redis, ngx_agents_ws_redis_state, w)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return vmops_hook_on_exit(w->hook, ngx_agents_ws_exiting, w);
+}
+
+
+/* at once: /readyz, which is the other module's, looks at it */
+
+static void
+ngx_agents_ws_redis_state(void *data, ngx_uint_t up)
+{
+    ngx_agents_ws_worker_t *w = data;
+
+    vmops_metrics_worker(w->metrics)->redis[VMOPS_METRICS_GATEWAY].ready = up;
 }
 
 
@@ -507,6 +525,15 @@ ngx_agents_ws_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     (void) crypto_sign_seed_keypair(pk, mcf->keys->command, mcf->keys->seed);
 
     vmops_command_key_id(mcf->keys->id, pk);
+    vmops_secret_key_id(mcf->keys->mac_id, VMOPS_MAC_KEY_PREFIX,
+                        mcf->keys->mac);
+
+    /* tokens are not looked at here: there is no pepper */
+
+    mcf->redis.keys[0].data = (u_char *) mcf->keys->id;
+    mcf->redis.keys[0].len = VMOPS_KEY_ID_TEXT;
+    mcf->redis.keys[1].data = (u_char *) mcf->keys->mac_id;
+    mcf->redis.keys[1].len = VMOPS_KEY_ID_TEXT;
 
     return NGX_CONF_OK;
 }

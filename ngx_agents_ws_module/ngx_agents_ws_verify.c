@@ -529,7 +529,8 @@ ngx_agents_ws_identity(ngx_agents_ws_tenant_t *t, const vmops_uuid_t *agent,
     {
         ngx_log_error(NGX_LOG_ERR, ngx_agents_ws_worker->log, 0,
                       "the MAC of the record of agent %s, tenant \"%V\", does "
-                      "not hold", text, &t->sn.str);
+                      "not hold: somebody else than nginx has written it, or "
+                      "this node has another mac.key", text, &t->sn.str);
         return NGX_DECLINED;
     }
 

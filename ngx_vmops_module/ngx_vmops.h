@@ -70,6 +70,8 @@ typedef struct {
     u_char                     pepper[32];
 
     char                       command_key_id[VMOPS_KEY_ID_TEXT + 1];
+    char                       mac_key_id[VMOPS_KEY_ID_TEXT + 1];
+    char                       pepper_id[VMOPS_KEY_ID_TEXT + 1];
     ngx_int_t                  request_id;     /* index of $request_id */
     vmops_vars_t               vars;
     ngx_shm_zone_t            *metrics;        /* NULL: no vmops_api */

@@ -19,8 +19,14 @@ ngx_vmops_healthz(ngx_vmops_op_t *op)
 void
 ngx_vmops_readyz(ngx_vmops_op_t *op)
 {
+    vmops_metrics_redis_t  *gateway;
+
+    gateway = &vmops_metrics_worker(ngx_vmops_worker.metrics)
+                   ->redis[VMOPS_METRICS_GATEWAY];
+
     if (!vmops_redis_ready(ngx_vmops_worker.redis)
-        || !vmops_beat_fresh(ngx_vmops_worker.beat))
+        || !vmops_beat_fresh(ngx_vmops_worker.beat)
+        || (gateway->there && !gateway->ready))
     {
         ngx_vmops_problem(op, VMOPS_PROBLEM_store_unavailable);
         return;

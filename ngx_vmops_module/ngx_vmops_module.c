@@ -269,8 +269,9 @@ ngx_vmops_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_vmops_main_conf_t *vmcf = conf;
 
-    u_char      secret[crypto_sign_SECRETKEYBYTES];
-    ngx_str_t  *value;
+    u_char       secret[crypto_sign_SECRETKEYBYTES];
+    ngx_str_t   *value;
+    ngx_uint_t   i;
 
     if (vmcf->has_keys) {
         return "is duplicate";
@@ -293,6 +294,17 @@ ngx_vmops_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     sodium_memzero(vmcf->command_seed, sizeof(vmcf->command_seed));
 
     vmops_command_key_id(vmcf->command_key_id, vmcf->command_pk);
+    vmops_secret_key_id(vmcf->mac_key_id, VMOPS_MAC_KEY_PREFIX, vmcf->mac_key);
+    vmops_secret_key_id(vmcf->pepper_id, VMOPS_PEPPER_KEY_PREFIX,
+                        vmcf->pepper);
+
+    vmcf->redis.keys[0].data = (u_char *) vmcf->command_key_id;
+    vmcf->redis.keys[1].data = (u_char *) vmcf->mac_key_id;
+    vmcf->redis.keys[2].data = (u_char *) vmcf->pepper_id;
+
+    for (i = 0; i < VMOPS_REDIS_KEYS; i++) {
+        vmcf->redis.keys[i].len = VMOPS_KEY_ID_TEXT;
+    }
 
     return NGX_CONF_OK;
 }

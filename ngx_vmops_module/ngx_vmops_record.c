@@ -108,7 +108,8 @@ ngx_vmops_mac_check(vmops_record_t type, vmops_span_t key, redisReply *record)
 
     ngx_log_error(NGX_LOG_ERR, ngx_vmops_worker.log, 0,
                   "the MAC of a record does not hold: type %d, "
-                  "somebody else than nginx has written it", (int) type);
+                  "somebody else than nginx has written it, or this node has "
+                  "another mac.key", (int) type);
 
     return NGX_ERROR;
 }

@@ -41,6 +41,23 @@ is_deeply $flags, [], 'inherited again';
 is $f->call(flags_set => { cohort => '', name_value => ['A'] })->[0],
     'bad_request', 'a name without a value';
 
+# the nodes' keys
+my %keys = (command => 'c1', mac => 'm1', pepper => 'p1');
+is_deeply $f->call(keys_match => { %keys, pepper => '' }), ['OK', ''],
+    'the first keys are taken';
+is_deeply $f->call(keys_match => \%keys), ['OK', ''], 'and match';
+is_deeply $f->call(keys_match => { %keys, pepper => 'p2' }),
+    ['conflict', 'p2', 'p1'], 'what was not told first is kept as it came';
+is_deeply $f->call(keys_match => { %keys, command => 'c2', mac => 'm2' }),
+    ['conflict', 'c2', 'c1'], 'others are refused, and say which';
+is_deeply hash($f->admin('HGETALL', 'platform/{p}/keys')), \%keys,
+    'and change nothing';
+my $replaced = now_ms();
+$f->ok_call(keys_replace => { %keys, command => 'c2' });
+my ($since) = $f->ok_call(keys_match => { %keys, command => 'c2' });
+cmp_ok abs($since - $replaced), '<', 5000, 'those that replace them, since when';
+is $f->call(keys_match => \%keys)->[0], 'conflict', 'the old ones are others now';
+
 # administrators
 $f->ok_call(platform_token_add => { hmac => 'h', token_id => 't1',
                                     role => 'platform_admin', name => 'n',
@@ -105,7 +122,7 @@ my @audit = map { my %e = @{ $_->[1] }; decode_json($e{entry}) }
     @{ $f->admin('XRANGE', 'platform/{p}/audit', '-', '+') };
 is_deeply [map { "$_->{event} $_->{id}" } grep {
     $_->{event} ne 'flags.changed' } @audit],
-    [(map { "token.created $_" } qw(t1 t3 t2)),
+    ['keys.replaced c2', (map { "token.created $_" } qw(t1 t3 t2)),
      (map { "token.deleted $_" } qw(t2 t3)),
      (map { "tenant.created $_" } qw(b a a-b))], 'what administrators did';
 

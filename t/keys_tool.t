@@ -35,6 +35,9 @@ isnt VMOps::slurp("$dir/keys/mac.key"), $first{mac}, 'the missing one is new';
 my @store = ('--redis', '/nowhere', '--user', 'u', '--password-file', '/nowhere');
 for my $case (['which command?'], ['unknown command nothing', 'nothing'],
               ['init needs a DIR', 'init'],
+              ['replace needs --keys', 'replace', @store],
+              ['replace has no option --name', 'replace', '--keys', $dir, @store,
+               '--name', 'x'],
               ['unexpected argument x', 'init', $dir, 'x'],
               ['init has no option --x', 'init', '--x'],
               ['platform-token needs --keys', 'platform-token'],

@@ -84,6 +84,8 @@ $v{$_->[0]} = unpack 'H*', $_->[1]
 
 $v{key_id} = 'k1' . unpack 'H32', $kid;
 $v{command_key_id} = 'c1' . unpack 'H*', blake2b_128($command_pk);
+$v{mac_key_id} = 'm1' . unpack 'H*', blake2b(16, $mac_key, 'vmops/key-id/v1');
+$v{pepper_key_id} = 'p1' . unpack 'H*', blake2b(16, $pepper, 'vmops/key-id/v1');
 
 my $print = blake2b_256("vmops-fingerprint-v1\0$agent_pk$x_pk$command_pk");
 $v{fingerprint} = join ' ', map { sprintf '%05d', $_ % 100000 } unpack 'N6', $print;

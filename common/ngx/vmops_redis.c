@@ -82,6 +82,13 @@ vmops_redis_calls(vmops_redis_t *r)
 }
 
 
+uint64_t
+vmops_redis_keys_since(vmops_redis_t *r)
+{
+    return r->keys_since;
+}
+
+
 ngx_uint_t
 vmops_redis_ready(vmops_redis_t *r)
 {

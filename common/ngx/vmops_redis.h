@@ -7,7 +7,7 @@
  * is a subscription, one for shard channels.  Both connect by themselves and,
  * when lost, again after 50 ms, doubling to 2 s, jittered.  A connection is
  * ready when it has authenticated and, if a library version is expected, the
- * server has it.
+ * server has it, and this node's keys are those of its data.
  *
  * Nothing here blocks.  No callback ever runs inside a call of this interface,
  * with the one exception of vmops_redis_close().  Callbacks may call anything
@@ -35,6 +35,9 @@ typedef struct vmops_redis_call_s  vmops_redis_call_t;
 typedef struct vmops_redis_sub_s   vmops_redis_sub_t;
 
 
+#define VMOPS_REDIS_KEYS  3
+
+
 typedef struct {
     ngx_str_t        url;          /* as written: for messages */
 
@@ -51,6 +54,10 @@ typedef struct {
     ngx_str_t        library;      /* "1.2": version 1.x, x >= 2, of the
                                       function library; empty: not checked */
     ngx_str_t        client_name;  /* for CLIENT LIST; no spaces */
+    ngx_str_t        keys[VMOPS_REDIS_KEYS];
+                                   /* ids of command.key, mac.key, pepper.key,
+                                      which have to be the store's; empty: the
+                                      module has not that one; all: not asked */
 } vmops_redis_conf_t;
 
 
@@ -82,6 +89,9 @@ void vmops_redis_close(vmops_redis_t *r);
 
 /* 1: commands are taken */
 ngx_uint_t vmops_redis_ready(vmops_redis_t *r);
+
+/* Unix ms: when the keys were put in the place of others; 0: they never were */
+uint64_t vmops_redis_keys_since(vmops_redis_t *r);
 
 /* commands that are not answered yet */
 ngx_uint_t vmops_redis_calls(vmops_redis_t *r);

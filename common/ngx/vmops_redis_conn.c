@@ -29,6 +29,7 @@ static const char  *vmops_redis_reasons[] = {
     "the server does not serve",
     "the function library is missing or too old",
     "this Redis user may not call the function library",
+    "this node's keys are not those of the store",
     "connection closed",
     "no answer, connection given up",
     "protocol error",
@@ -385,7 +386,9 @@ vmops_redis_lost(vmops_redis_conn_t *conn, vmops_redis_lost_e why,
 
         } else {
             ngx_log_error(NGX_LOG_ERR, &conn->log, conn->err, "redis: %s%s%V",
-                          vmops_redis_reasons[why], detail ? ": " : "",
+                          vmops_redis_reasons[why],
+                          detail == NULL ? ""
+                          : why == VMOPS_REDIS_LOST_KEYS ? " " : ": ",
                           detail ? detail : &empty);
         }
     }

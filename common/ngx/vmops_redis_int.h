@@ -34,6 +34,7 @@ typedef enum {
     VMOPS_REDIS_LOST_SERVING,
     VMOPS_REDIS_LOST_LIBRARY,
     VMOPS_REDIS_LOST_RIGHTS,
+    VMOPS_REDIS_LOST_KEYS,
     VMOPS_REDIS_LOST_CLOSED,
     VMOPS_REDIS_LOST_HUNG,
     VMOPS_REDIS_LOST_PROTOCOL,
@@ -125,6 +126,7 @@ struct vmops_redis_s {
     ngx_pool_t              *pool;
     ngx_cycle_t             *cycle;
     ngx_array_t              states;    /* vmops_redis_state_t */
+    uint64_t                 keys_since;
 
     vmops_redis_conn_t       cmd;
 

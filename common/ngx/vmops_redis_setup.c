@@ -1,7 +1,8 @@
 
 /*
  * What a new connection says first, in one piece: AUTH, CLIENT SETNAME, and
- * the question whether the server serves and has our functions.
+ * the question whether the server serves and has our functions.  Then it asks
+ * whether the data are those of this node's keys.
  */
 
 
@@ -14,6 +15,13 @@ static ngx_int_t vmops_redis_setup_check(vmops_redis_conn_t *conn);
 static void vmops_redis_auth_done(void *data, redisReply *reply);
 static void vmops_redis_ping_done(void *data, redisReply *reply);
 static void vmops_redis_library_done(void *data, redisReply *reply);
+static void vmops_redis_unfit(vmops_redis_conn_t *conn, redisReply *reply);
+static void vmops_redis_setup_keys(vmops_redis_conn_t *conn);
+static void vmops_redis_keys_done(void *data, redisReply *reply);
+static void vmops_redis_keys_differ(vmops_redis_conn_t *conn,
+    redisReply *reply);
+static ngx_str_t vmops_redis_word(redisReply *reply, size_t i,
+    const char *letters);
 static ngx_uint_t vmops_redis_library_fits(ngx_str_t *need, ngx_str_t *has);
 static void vmops_redis_setup_done(vmops_redis_conn_t *conn);
 
@@ -145,8 +153,6 @@ static void
 vmops_redis_library_done(void *data, redisReply *reply)
 {
     ngx_str_t            has;
-    redisReply          *version;
-    vmops_redis_lost_e   why;
     vmops_redis_conn_t  *conn;
 
     conn = data;
@@ -156,49 +162,171 @@ vmops_redis_library_done(void *data, redisReply *reply)
     }
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        why = VMOPS_REDIS_LOST_LIBRARY;
-
-        if (vmops_redis_is(reply, "NOAUTH")) {
-            why = VMOPS_REDIS_LOST_AUTH;
-
-        } else if (vmops_redis_is(reply, "NOPERM")) {
-            why = VMOPS_REDIS_LOST_RIGHTS;
-
-        } else if (!vmops_redis_is(reply, "ERR")
-                   && vmops_redis_redirect(reply, NULL)
-                      == VMOPS_REDIS_UNAVAILABLE)
-        {
-            why = VMOPS_REDIS_LOST_SERVING;
-        }
-
-        has = vmops_redis_code(reply);
-        vmops_redis_lost(conn, why, &has);
+        vmops_redis_unfit(conn, reply);
         return;
     }
 
     /* "OK", version */
 
-    ngx_str_set(&has, "unknown version");
-
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2) {
-        version = reply->element[1];
-
-        /* it is logged: whoever wrote it wrote a number */
-
-        if (version->type == REDIS_REPLY_STRING
-            && version->len == strspn(version->str, "0123456789."))
-        {
-            has.data = (u_char *) version->str;
-            has.len = version->len;
-        }
-    }
+    has = vmops_redis_word(reply, 1, "0123456789.");
 
     if (!vmops_redis_library_fits(&conn->client->conf->library, &has)) {
+
+        if (has.len == 0) {
+            ngx_str_set(&has, "unknown version");
+        }
+
         vmops_redis_lost(conn, VMOPS_REDIS_LOST_LIBRARY, &has);
         return;
     }
 
+    vmops_redis_setup_keys(conn);
+}
+
+
+/* an error in place of a function's answer */
+
+static void
+vmops_redis_unfit(vmops_redis_conn_t *conn, redisReply *reply)
+{
+    ngx_str_t           code;
+    vmops_redis_lost_e  why;
+
+    why = VMOPS_REDIS_LOST_LIBRARY;
+
+    if (vmops_redis_is(reply, "NOAUTH")) {
+        why = VMOPS_REDIS_LOST_AUTH;
+
+    } else if (vmops_redis_is(reply, "NOPERM")) {
+        why = VMOPS_REDIS_LOST_RIGHTS;
+
+    } else if (!vmops_redis_is(reply, "ERR")
+               && vmops_redis_redirect(reply, NULL) == VMOPS_REDIS_UNAVAILABLE)
+    {
+        why = VMOPS_REDIS_LOST_SERVING;
+    }
+
+    code = vmops_redis_code(reply);
+    vmops_redis_lost(conn, why, &code);
+}
+
+
+static void
+vmops_redis_setup_keys(vmops_redis_conn_t *conn)
+{
+    ngx_str_t            argv[4 + VMOPS_REDIS_KEYS];
+    ngx_uint_t           i;
+    vmops_redis_conf_t  *conf;
+
+    conf = conn->client->conf;
+
+    if (conf->keys[0].len == 0) {
+        vmops_redis_setup_done(conn);
+        return;
+    }
+
+    ngx_str_set(&argv[0], "FCALL");
+    ngx_str_set(&argv[1], "vmops_keys_match");
+    ngx_str_set(&argv[2], "1");
+    ngx_str_set(&argv[3], "platform/{p}");
+
+    for (i = 0; i < VMOPS_REDIS_KEYS; i++) {
+        argv[4 + i] = conf->keys[i];
+    }
+
+    if (vmops_redis_call(conn, 0, vmops_redis_keys_done, conn,
+                         4 + VMOPS_REDIS_KEYS, argv)
+        == NULL)
+    {
+        vmops_redis_lost(conn, VMOPS_REDIS_LOST_MEMORY, NULL);
+    }
+}
+
+
+/* "OK", replaced_at; or "conflict", here, there */
+
+static void
+vmops_redis_keys_done(void *data, redisReply *reply)
+{
+    ngx_str_t            word;
+    vmops_redis_conn_t  *conn;
+
+    conn = data;
+
+    if (reply == NULL) {
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        vmops_redis_unfit(conn, reply);
+        return;
+    }
+
+    word = vmops_redis_word(reply, 0, "OK");
+
+    if (word.len == 0) {
+        vmops_redis_keys_differ(conn, reply);
+        return;
+    }
+
+    word = vmops_redis_word(reply, 1, "0123456789");
+
+    if (vmops_dec_parse(vmops_span(word.data, word.len), INT64_MAX,
+                        &conn->client->keys_since)
+        != 0)
+    {
+        conn->client->keys_since = 0;
+    }
+
     vmops_redis_setup_done(conn);
+}
+
+
+static void
+vmops_redis_keys_differ(vmops_redis_conn_t *conn, redisReply *reply)
+{
+    u_char     *p;
+    u_char      buf[NGX_MAX_CONF_ERRSTR];
+    ngx_str_t   here, there, detail;
+
+    here = vmops_redis_word(reply, 1, "0123456789abcdefmp");
+    there = vmops_redis_word(reply, 2, "0123456789abcdefmp");
+
+    p = ngx_snprintf(buf, sizeof(buf),
+                     "(here %V, there %V): copy the keys of the other nodes",
+                     &here, &there);
+
+    detail.data = buf;
+    detail.len = p - buf;
+
+    vmops_redis_lost(conn, VMOPS_REDIS_LOST_KEYS, &detail);
+}
+
+
+/*
+ * A string of the reply that has only these letters, or an empty one: what
+ * somebody else may have written there is not logged.
+ */
+
+static ngx_str_t
+vmops_redis_word(redisReply *reply, size_t i, const char *letters)
+{
+    ngx_str_t    word;
+    redisReply  *e;
+
+    ngx_str_set(&word, "");
+
+    if (reply->type == REDIS_REPLY_ARRAY && i < reply->elements) {
+        e = reply->element[i];
+
+        if (e->type == REDIS_REPLY_STRING && e->len == strspn(e->str, letters))
+        {
+            word.data = (u_char *) e->str;
+            word.len = e->len;
+        }
+    }
+
+    return word;
 }
 
 

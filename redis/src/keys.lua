@@ -121,6 +121,9 @@ local K = {
     --- platform/{p}/gateways | zset | beat | yes | worker incarnation, by when its beat runs out
     beats = function(p) return p .. '/gateways' end,
 
+    --- platform/{p}/keys | hash | keys_match, keys_replace | yes | ids of the keys that all nodes have: `command`, `mac`, `pepper`, each as the first one to come had it; `replaced_at` (when vmops-keys last put others in their place)
+    keys = function(p) return p .. '/keys' end,
+
     --- platform/{p}/flags | hash | flags_set | yes | global flags
 
     --- platform/{p}/flags/<cohort> | hash | flags_set | yes | a cohort's flags

@@ -3,6 +3,7 @@
 local Platform = {}
 
 local COHORTS = { 'internal', 'beta', 'production' }
+local KEYS_OF_NODES = { 'command', 'mac', 'pepper' }
 
 function Platform.audit(p, ms, what, actor, id, more)
     local entry = { 'event', what, 'actor', actor, 'id', id }
@@ -33,6 +34,31 @@ function F.beat(p, a)
     end
     return { 'OK', redis.call('ZRANGEBYSCORE', key, '(' .. text(ms), '+inf'),
              redis.call('HGETALL', K.flags(p, '')), cohorts }
+end
+
+-- Nodes with other keys than the first one take each other's records for forged,
+-- and spoil the chain of the audits: they are told before they do anything.
+function F.keys_match(p, a)
+    local key, new = K.keys(p), {}
+    for _, name in ipairs(KEYS_OF_NODES) do
+        local kept = fields(key, name)
+        if a[name] ~= '' and kept ~= a[name] then
+            if kept ~= '' then
+                return { 'conflict', a[name], kept }
+            end
+            new[#new + 1], new[#new + 2] = name, a[name]
+        end
+    end
+    put(key, new)
+    return { 'OK', (fields(key, 'replaced_at')) }
+end
+
+function F.keys_replace(p, a)
+    local ms = now()
+    put(K.keys(p), { 'command', a.command, 'mac', a.mac, 'pepper', a.pepper,
+                     'replaced_at', text(ms) })
+    Platform.audit(p, ms, 'keys.replaced', 'platform:host', a.command)
+    return { 'OK' }
 end
 
 function F.platform_principal(p, a)

@@ -74,6 +74,12 @@ names_of_keys(void **state UNUSED)
     vmops_command_key_id(text, command_pk);
     assert_span(text_of(v, "command_key_id"), text);
 
+    vmops_secret_key_id(text, VMOPS_MAC_KEY_PREFIX, mac_key);
+    assert_span(text_of(v, "mac_key_id"), text);
+
+    vmops_secret_key_id(text, VMOPS_PEPPER_KEY_PREFIX, pepper);
+    assert_span(text_of(v, "pepper_key_id"), text);
+
     vmops_fingerprint(text, agent_pk, x_pk, command_pk);
     assert_span(text_of(v, "fingerprint"), text);
     assert_int_equal(strlen(text), VMOPS_FINGERPRINT_TEXT);
