@@ -36,6 +36,9 @@ static void ngx_agents_ws_seal_next(ngx_agents_ws_sealing_t *g);
 static void ngx_agents_ws_seal_entries(void *data, redisReply *reply);
 static ngx_int_t ngx_agents_ws_seal_last(ngx_agents_ws_sealing_t *g,
     vmops_seal_t *seal, vmops_span_t text);
+static void ngx_agents_ws_seal_refuse(ngx_agents_ws_sealing_t *g);
+static void ngx_agents_ws_seal_forget(ngx_agents_ws_sealing_t *g);
+static ngx_str_node_t *ngx_agents_ws_seal_said(ngx_agents_ws_sealing_t *g);
 static ngx_uint_t ngx_agents_ws_seal_chain(vmops_seal_t *seal,
     redisReply *entries);
 static void ngx_agents_ws_seal_append(ngx_agents_ws_sealing_t *g,
@@ -52,6 +55,9 @@ static ngx_event_t  ngx_agents_ws_seal_event;
 static ngx_uint_t   ngx_agents_ws_seal_looking;
 static ngx_queue_t  ngx_agents_ws_sealings;    /* the first is under way */
 
+static ngx_rbtree_t       ngx_agents_ws_seal_refused;  /* and said so */
+static ngx_rbtree_node_t  ngx_agents_ws_seal_sentinel;
+
 static ngx_str_t    ngx_agents_ws_platform = ngx_string("platform/{p}");
 
 
@@ -63,6 +69,8 @@ ngx_agents_ws_seal_init(void)
     ngx_agents_ws_seal_looking = 0;
 
     ngx_queue_init(&ngx_agents_ws_sealings);
+    ngx_rbtree_init(&ngx_agents_ws_seal_refused, &ngx_agents_ws_seal_sentinel,
+                    ngx_str_rbtree_insert_value);
 
     ngx_agents_ws_timer(&ngx_agents_ws_seal_event, ngx_agents_ws_seal_look);
 
@@ -219,10 +227,11 @@ ngx_agents_ws_seal_entries(void *data, redisReply *reply)
     last = ngx_agents_ws_reply_span(reply, 2);
 
     if (ngx_agents_ws_seal_last(g, &seal, last) != NGX_OK) {
-        ngx_log_error(NGX_LOG_ERR, ngx_agents_ws_worker->log, 0,
-                      "the last seal of %*s is none of ours: "
-                      "its audit has been changed", g->len, g->key);
+        ngx_agents_ws_seal_refuse(g);
+        return;
     }
+
+    ngx_agents_ws_seal_forget(g);
 
     n = ngx_agents_ws_seal_chain(&seal, entries);
 
@@ -245,8 +254,8 @@ ngx_agents_ws_seal_entries(void *data, redisReply *reply)
 
 
 /*
- * Where the chain stands.  What is no seal of ours is chained to all the same,
- * as far as it has a head: whoever verifies the log finds it.
+ * Where the chain stands.  Nothing is chained to what is no seal of ours, but
+ * to those from before the keys were replaced: by whoever replaced them.
  */
 
 static ngx_int_t
@@ -267,12 +276,74 @@ ngx_agents_ws_seal_last(ngx_agents_ws_sealing_t *g, vmops_seal_t *seal,
     if (vmops_json_parse(&root, &w->arena, text) != VMOPS_JSON_OK
         || vmops_seal_parse(seal, root) != 0)
     {
-        ngx_memzero(seal, sizeof(vmops_seal_t));
         return NGX_DECLINED;
     }
 
     return vmops_seal_verify(seal, g->id, w->conf->keys->command + 32) == 0
+           || seal->ms < vmops_redis_keys_since(w->redis)
            ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* it is looked at several times a second, and said once */
+
+static void
+ngx_agents_ws_seal_refuse(ngx_agents_ws_sealing_t *g)
+{
+    ngx_str_node_t  *said;
+
+    if (ngx_agents_ws_seal_said(g) == NULL) {
+
+        ngx_log_error(NGX_LOG_ERR, ngx_agents_ws_worker->log, 0,
+                      "the last seal of %*s is none of ours: its audit has "
+                      "been changed, or this node has another command.key",
+                      g->len, g->key);
+
+        said = ngx_alloc(sizeof(ngx_str_node_t) + g->len,
+                         ngx_agents_ws_worker->log);
+        if (said) {
+            said->str.data = (u_char *) (said + 1);
+            said->str.len = g->len;
+            ngx_memcpy(said->str.data, g->key, g->len);
+
+            said->node.key = ngx_crc32_short(g->key, g->len);
+            ngx_rbtree_insert(&ngx_agents_ws_seal_refused, &said->node);
+        }
+    }
+
+    if (g->idle) {
+        ngx_agents_ws_seal_leave(g);
+
+    } else {
+        ngx_agents_ws_seal_end(g);
+    }
+}
+
+
+static void
+ngx_agents_ws_seal_forget(ngx_agents_ws_sealing_t *g)
+{
+    ngx_str_node_t  *said;
+
+    said = ngx_agents_ws_seal_said(g);
+
+    if (said) {
+        ngx_rbtree_delete(&ngx_agents_ws_seal_refused, &said->node);
+        ngx_free(said);
+    }
+}
+
+
+static ngx_str_node_t *
+ngx_agents_ws_seal_said(ngx_agents_ws_sealing_t *g)
+{
+    ngx_str_t  key;
+
+    key.data = g->key;
+    key.len = g->len;
+
+    return ngx_str_rbtree_lookup(&ngx_agents_ws_seal_refused, &key,
+                                 ngx_crc32_short(key.data, key.len));
 }
 
 

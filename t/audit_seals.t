@@ -110,6 +110,33 @@ my $welcome = $agent->{welcome};
 is $welcome->{audit_head}{n}, ($audit->numbers)[1], 'in the welcome';
 ok VMOps::Audit::signed($pk, 'acme', $welcome->{audit_head}), 'signed';
 
+# nothing is appended to a last seal that is none of ours, which is said once
+
+my $seals = $audit->key('audit_seals');
+my $ours = $s->redis(LINDEX => $seals, -1);
+$s->redis(LSET => $seals, -1, $ours =~ s/("sig":"[^"]{5})./$1@{[ $1 =~ m{A$} ? 'B' : 'A' ]}/r);
+my $n = $s->redis(LLEN => $seals);
+$w->new_token('viewer');
+sub refused {
+    my @lines = map { $s->error_log($_) =~ m{the\ last\ seal\ of\ tenants/\{acme\}
+        \ is\ none\ of\ ours:\ its\ audit\ has\ been\ changed,
+        \ or\ this\ node\ has\ another\ command\.key}gx } 1, 2;
+    return @lines;
+}
+wait_for { refused() } 5, 'a worker that refuses it';
+my ($looks, $monitor) = (0, $s->redis_client);
+$monitor->call('MONITOR');
+while ($looks < 8) {
+    my $line = $monitor->next_message(5) // last;
+    $looks++ if $line =~ /"FCALL" "vmops_audit_next"/;
+}
+is $looks, 8, 'it is looked at again and again';
+is $s->redis(LLEN => $seals), $n, 'and nothing is sealed';
+cmp_ok scalar refused(), '<=', 4, 'a worker says it once';
+$s->redis(LSET => $seals, -1, $ours);
+$audit->wait_sealed;
+is audit_fault($pk, 'acme', $audit->export), '', 'once it is back the chain goes on';
+
 # a tenant where nothing happens costs nothing
 
 $agent->close(1000);
