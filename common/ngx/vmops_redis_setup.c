@@ -248,6 +248,7 @@ vmops_redis_setup_keys(vmops_redis_conn_t *conn)
 static void
 vmops_redis_keys_done(void *data, redisReply *reply)
 {
+    off_t                since;
     ngx_str_t            word;
     vmops_redis_conn_t  *conn;
 
@@ -270,13 +271,9 @@ vmops_redis_keys_done(void *data, redisReply *reply)
     }
 
     word = vmops_redis_word(reply, 1, "0123456789");
+    since = ngx_atoof(word.data, word.len);
 
-    if (vmops_dec_parse(vmops_span(word.data, word.len), INT64_MAX,
-                        &conn->client->keys_since)
-        != 0)
-    {
-        conn->client->keys_since = 0;
-    }
+    conn->client->keys_since = since == NGX_ERROR ? 0 : since;
 
     vmops_redis_setup_done(conn);
 }
