@@ -639,14 +639,10 @@ ngx_vmops_legacy_merge_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    if (conf->deprecation.data) {
-        /* nginx would refuse by it before anybody knows who asks */
+    /* nginx would refuse by it before anybody knows who asks */
 
-        clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-        conf->body_max = clcf->client_max_body_size;
-        clcf->client_max_body_size = 0;
-    }
+    conf->body_max = clcf->client_max_body_size;
+    clcf->client_max_body_size = 0;
 
     return NGX_CONF_OK;
 }
