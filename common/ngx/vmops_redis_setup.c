@@ -232,6 +232,10 @@ vmops_redis_setup_keys(vmops_redis_conn_t *conn)
 
     for (i = 0; i < VMOPS_REDIS_KEYS; i++) {
         argv[4 + i] = conf->keys[i];
+
+        if (conf->keys[i].len == 0) {
+            ngx_str_set(&argv[4 + i], "");
+        }
     }
 
     if (vmops_redis_call(conn, 0, vmops_redis_keys_done, conn,

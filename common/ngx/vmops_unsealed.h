@@ -10,6 +10,9 @@
 #define _VMOPS_UNSEALED_H_INCLUDED_
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+
 #include "vmops_bytes.h"
 #include "vmops_redis.h"
 
