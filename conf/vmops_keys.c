@@ -315,50 +315,102 @@ failed:
 }
 
 
+typedef struct {
+    char  command[VMOPS_KEY_ID_TEXT + 1];
+    char  mac[VMOPS_KEY_ID_TEXT + 1];
+    char  pepper[VMOPS_KEY_ID_TEXT + 1];
+} key_ids_t;
+
+
+static int
+read_key_ids(key_ids_t *ids, const char *dir)
+{
+    int      rc;
+    uint8_t  key[KEY_SIZE], pk[32], sk[64];
+
+    if (read_key(dir, "command.key", key) != 0) {
+        return -1;
+    }
+
+    crypto_sign_seed_keypair(pk, sk, key);
+    sodium_memzero(sk, sizeof(sk));
+    vmops_command_key_id(ids->command, pk);
+
+    rc = read_key(dir, "mac.key", key);
+
+    if (rc == 0) {
+        vmops_secret_key_id(ids->mac, VMOPS_MAC_KEY_PREFIX, key);
+        rc = read_key(dir, "pepper.key", key);
+    }
+
+    if (rc == 0) {
+        vmops_secret_key_id(ids->pepper, VMOPS_PEPPER_KEY_PREFIX, key);
+    }
+
+    sodium_memzero(key, sizeof(key));
+
+    return rc;
+}
+
+
+static redisReply *
+call_with_ids(redisContext *c, const char *function, const key_ids_t *ids)
+{
+    return redisCommand(c, "FCALL %s 1 platform/{p} %s %s %s", function,
+                        ids->command, ids->mac, ids->pepper);
+}
+
+
 /* until now a node with these keys was refused: those it had are gone */
 
 static int
 replace(const options_t *o)
 {
     int            rc;
-    char           command[VMOPS_KEY_ID_TEXT + 1];
-    char           mac[VMOPS_KEY_ID_TEXT + 1];
-    char           pepper[VMOPS_KEY_ID_TEXT + 1];
-    uint8_t        key[KEY_SIZE], pk[32], sk[64];
+    key_ids_t      ids;
     redisContext  *c;
 
-    if (read_key(o->keys, "command.key", key) != 0) {
-        return -1;
-    }
-
-    crypto_sign_seed_keypair(pk, sk, key);
-    sodium_memzero(sk, sizeof(sk));
-    vmops_command_key_id(command, pk);
-
-    rc = read_key(o->keys, "mac.key", key);
-
-    if (rc == 0) {
-        vmops_secret_key_id(mac, VMOPS_MAC_KEY_PREFIX, key);
-        rc = read_key(o->keys, "pepper.key", key);
-    }
-
-    if (rc == 0) {
-        vmops_secret_key_id(pepper, VMOPS_PEPPER_KEY_PREFIX, key);
-    }
-
-    sodium_memzero(key, sizeof(key));
-
-    c = rc == 0 ? connect_redis(o) : NULL;
+    c = read_key_ids(&ids, o->keys) == 0 ? connect_redis(o) : NULL;
 
     if (c == NULL) {
         return -1;
     }
 
-    rc = accepted(c, redisCommand(c, "FCALL vmops_keys_replace 1 platform/{p} "
-                                  "%s %s %s", command, mac, pepper),
+    rc = accepted(c, call_with_ids(c, "vmops_keys_replace", &ids),
                   "vmops_keys_replace");
 
     redisFree(c);
+
+    return rc;
+}
+
+
+/* a token that is made with others is nobody's at any node */
+
+static int
+keys_match(redisContext *c, const key_ids_t *ids, const char *dir)
+{
+    int          rc;
+    redisReply  *reply;
+    const char  *why;
+
+    reply = call_with_ids(c, "vmops_keys_match", ids);
+    why = refusal(c, reply);
+
+    if (why == NULL) {
+        rc = 0;
+
+    } else if (strcmp(why, "conflict") == 0) {
+        rc = fail("the keys in", dir,
+                  "not those of the store: take the folder of its nodes");
+
+    } else {
+        rc = fail("redis:", "vmops_keys_match", why);
+    }
+
+    if (reply) {
+        freeReplyObject(reply);
+    }
 
     return rc;
 }
@@ -425,6 +477,7 @@ static int
 platform_token(const options_t *o)
 {
     int            rc;
+    key_ids_t      ids;
     new_token_t    t;
     redisContext  *c;
 
@@ -434,7 +487,7 @@ platform_token(const options_t *o)
         return fail("bad", "--name", "not a line of 1 to 64 bytes");
     }
 
-    if (make_token(&t, o) != 0) {
+    if (read_key_ids(&ids, o->keys) != 0 || make_token(&t, o) != 0) {
         return -1;
     }
 
@@ -444,11 +497,15 @@ platform_token(const options_t *o)
         return -1;
     }
 
-    rc = accepted(c, redisCommand(c, "FCALL vmops_platform_token_add 1 "
-                                  "platform/{p} %s %s %s %s %s",
-                                  t.lookup, t.id, "platform_admin", o->name,
-                                  t.mac),
-                  "vmops_platform_token_add");
+    rc = keys_match(c, &ids, o->keys);
+
+    if (rc == 0) {
+        rc = accepted(c, redisCommand(c, "FCALL vmops_platform_token_add 1 "
+                                      "platform/{p} %s %s %s %s %s",
+                                      t.lookup, t.id, "platform_admin",
+                                      o->name, t.mac),
+                      "vmops_platform_token_add");
+    }
 
     redisFree(c);
 

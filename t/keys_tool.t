@@ -82,7 +82,10 @@ like $token, qr/^vmo_platform_[0-9A-Za-z]{49}$/, 'one line: the token';
 is $s->rest(GET => '/admin/tenants', { token => $token })->{status}, 200,
     'which works';
 
+is run_tool('init', "$dir/others")->{exit}, 0, 'the keys of nobody';
 for my $case (['no store', '--redis', '/nowhere', qr/cannot connect to/],
+              ['other keys', '--keys', "$dir/others",
+               qr/others: not those of the store: take the folder/],
               ['no such user', '--user', 'nobody', qr/AUTH/],
               ['no password', '--password-file', '/nowhere', qr/cannot read/],
               ['no keys', '--keys', '/nowhere', qr/cannot read/],
