@@ -13,7 +13,8 @@
 #include "vmops_banned.h"
 
 
-#define CLIENTS     32
+/* one address has VMOPS_PAIRING_FAILED_PER_MIN pairings under way at most */
+#define CLIENTS     8
 #define SETUP_S     300
 #define CIPHERTEXT  272
 #define JSON_TYPE   "Content-Type: application/json\r\n"
