@@ -584,7 +584,9 @@ my %event = (
     lose => sub {
         return if !$mark;
         $f->admin('DEL', @{ $f->admin('KEYS', '*') });
-        $f->admin('RESTORE', $_, @{ $mark->{$_} }) for keys %$mark;
+        # what has run out while they were read is not among them
+        $f->admin('RESTORE', $_, @{ $mark->{$_} })
+            for grep { defined $mark->{$_}[1] } keys %$mark;
         undef $mark;
         load();
     },
